@@ -1,0 +1,15 @@
+//! Scimlite: a SCIM 2.0 provisioning appliance in one binary and one SQLite file.
+//!
+//! The layers, from the top: [`cli`] → [`server`] → [`directory`] → [`store`], and [`scim`] below all of them. A
+//! layer uses those below it and never one above. ARCHITECTURE.md has the map and the invariants.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
+
+pub mod scim;

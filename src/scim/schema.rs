@@ -1,0 +1,662 @@
+//! What each attribute is (RFC 7643 §§3, 4, 7). One table describes the core User, the Group, the Enterprise User and
+//! the configured extension; parsing, coercion, filters, PATCH, projection and discovery all read it and hold no
+//! knowledge of attributes of their own.
+
+use std::borrow::Cow;
+
+/// URN of the core User schema.
+pub const USER_URN: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
+/// URN of the core Group schema.
+pub const GROUP_URN: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
+/// URN of the Enterprise User extension.
+pub const ENTERPRISE_URN: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+/// Default URN of the custom extension.
+pub const CUSTOM_URN: &str = "urn:ietf:params:scim:schemas:extension:Druva:2.0:User";
+/// The one attribute of the custom extension that is stored without being configured.
+pub const USER_PRINCIPAL_NAME: &str = "userPrincipalName";
+
+/// Data type of an attribute (RFC 7643 §2.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Type {
+    /// Text.
+    String,
+    /// `true` or `false`; the strings that stand for them are taken too (C-24, C-41).
+    Boolean,
+    /// RFC 3339 instant.
+    DateTime,
+    /// A URI, taken unchecked (C-32).
+    Reference,
+    /// Base64, taken unchecked.
+    Binary,
+    /// An object of sub-attributes.
+    Complex,
+}
+
+/// Who may write an attribute (RFC 7643 §7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mutability {
+    /// The server alone.
+    ReadOnly,
+    /// Anyone.
+    ReadWrite,
+    /// Once, when its parent is made.
+    Immutable,
+    /// Written and never given back.
+    WriteOnly,
+}
+
+/// When an attribute is part of an answer (RFC 7643 §7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Returned {
+    /// Whatever the client excludes.
+    Always,
+    /// Unless excluded or not asked for.
+    Default,
+    /// Never.
+    Never,
+}
+
+/// Whether two resources may hold the same value (RFC 7643 §7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Uniqueness {
+    /// They may.
+    None,
+    /// They may not.
+    Server,
+}
+
+/// One attribute or sub-attribute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attribute {
+    /// Name, in the letter case in which it is stored and returned.
+    pub name: &'static str,
+    /// Data type.
+    pub ty: Type,
+    /// A list of values.
+    pub multi_valued: bool,
+    /// A resource without it is refused.
+    pub required: bool,
+    /// Letter case counts in comparisons.
+    pub case_exact: bool,
+    /// Who may write it.
+    pub mutability: Mutability,
+    /// When it is returned.
+    pub returned: Returned,
+    /// Whether its value is unique.
+    pub uniqueness: Uniqueness,
+    /// Suggested values; others are taken too (T-38).
+    pub canonical_values: &'static [&'static str],
+    /// What a reference may point to.
+    pub reference_types: &'static [&'static str],
+    /// Sub-attributes of a complex attribute.
+    pub sub_attributes: &'static [Attribute],
+    /// A sentence for `/Schemas`.
+    pub description: &'static str,
+}
+
+impl Attribute {
+    const fn new(name: &'static str, ty: Type, description: &'static str) -> Self {
+        Self {
+            name,
+            ty,
+            multi_valued: false,
+            required: false,
+            case_exact: matches!(ty, Type::Reference | Type::Binary),
+            mutability: Mutability::ReadWrite,
+            returned: Returned::Default,
+            uniqueness: Uniqueness::None,
+            canonical_values: &[],
+            reference_types: if matches!(ty, Type::Reference) {
+                &["external"]
+            } else {
+                &[]
+            },
+            sub_attributes: &[],
+            description,
+        }
+    }
+
+    const fn string(name: &'static str, description: &'static str) -> Self {
+        Self::new(name, Type::String, description)
+    }
+
+    const fn complex(
+        name: &'static str,
+        sub_attributes: &'static [Attribute],
+        description: &'static str,
+    ) -> Self {
+        let mut attribute = Self::new(name, Type::Complex, description);
+        attribute.sub_attributes = sub_attributes;
+        attribute
+    }
+
+    const fn list(
+        name: &'static str,
+        sub_attributes: &'static [Attribute],
+        description: &'static str,
+    ) -> Self {
+        Self::complex(name, sub_attributes, description).many()
+    }
+
+    const fn many(mut self) -> Self {
+        self.multi_valued = true;
+        self
+    }
+
+    const fn required(mut self) -> Self {
+        self.required = true;
+        self
+    }
+
+    const fn exact(mut self) -> Self {
+        self.case_exact = true;
+        self
+    }
+
+    const fn mutability(mut self, mutability: Mutability) -> Self {
+        self.mutability = mutability;
+        self
+    }
+
+    const fn returned(mut self, returned: Returned) -> Self {
+        self.returned = returned;
+        self
+    }
+
+    const fn unique(mut self) -> Self {
+        self.uniqueness = Uniqueness::Server;
+        self
+    }
+
+    const fn canonical(mut self, values: &'static [&'static str]) -> Self {
+        self.canonical_values = values;
+        self
+    }
+
+    const fn refers_to(mut self, types: &'static [&'static str]) -> Self {
+        self.reference_types = types;
+        self
+    }
+
+    /// An attribute of the configured extension: a flat string. Its name is leaked, because the table of attributes
+    /// lives as long as the process and is made once.
+    fn kept(name: &str) -> Self {
+        Self::string(name.to_owned().leak(), "Kept by configuration")
+    }
+
+    /// The sub-attribute called `name`, in any letter case.
+    pub fn sub(&self, name: &str) -> Option<&'static Attribute> {
+        find(self.sub_attributes, name)
+    }
+}
+
+/// The attribute called `name` among `attributes`, in any letter case (RFC 7643 §2.1).
+pub fn find<'a>(attributes: &'a [Attribute], name: &str) -> Option<&'a Attribute> {
+    attributes
+        .iter()
+        .find(|attribute| attribute.name.eq_ignore_ascii_case(name))
+}
+
+/// One schema: a URN and the attributes under it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schema {
+    /// The schema's URN, its `id` in `/Schemas`.
+    pub urn: Cow<'static, str>,
+    /// Its name, for people.
+    pub name: &'static str,
+    /// A sentence for `/Schemas`.
+    pub description: &'static str,
+    /// Its attributes.
+    pub attributes: Cow<'static, [Attribute]>,
+}
+
+/// The two kinds of resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ResourceType {
+    /// A person.
+    User,
+    /// A group of users and groups.
+    Group,
+}
+
+impl ResourceType {
+    /// The name in `meta.resourceType` and `/ResourceTypes`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::User => "User",
+            Self::Group => "Group",
+        }
+    }
+
+    /// The endpoint below the base path, without slashes.
+    pub fn endpoint(self) -> &'static str {
+        match self {
+            Self::User => "Users",
+            Self::Group => "Groups",
+        }
+    }
+}
+
+/// An extension that is kept whole: its attributes are stored and returned as they come.
+pub type OpenUrn = String;
+
+/// Every schema that the appliance knows: the fixed ones and the configured extension.
+#[derive(Debug, Clone)]
+pub struct Schemas {
+    custom: Schema,
+    kept: Vec<Attribute>,
+    open: Vec<OpenUrn>,
+}
+
+/// What a name stands for in a resource type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// A described attribute at the root of the resource (`urn` none) or in an extension.
+    Known {
+        /// URN of the extension that holds it, in its own letter case; none at the root.
+        urn: Option<&'a str>,
+        /// Its description.
+        attribute: &'a Attribute,
+    },
+    /// Some attribute of an extension that is kept whole.
+    Open {
+        /// The extension.
+        urn: &'a str,
+    },
+    /// An attribute that is never stored.
+    Unknown,
+}
+
+impl Schemas {
+    /// The fixed schemas and an extension under `custom_urn`. `keep` names what is stored beyond
+    /// `userPrincipalName`: attribute names (of the custom extension, or unknown ones at the root) and whole URNs.
+    pub fn new(custom_urn: impl Into<String>, keep: &[String]) -> Self {
+        let (open, names): (Vec<_>, Vec<_>) = keep
+            .iter()
+            .cloned()
+            .partition(|entry| entry.to_ascii_lowercase().starts_with("urn:"));
+        let kept: Vec<_> = names.iter().map(|name| Attribute::kept(name)).collect();
+        let mut attributes = vec![Attribute::string(
+            USER_PRINCIPAL_NAME,
+            "The user principal name in the directory",
+        )];
+        for attribute in &kept {
+            if find(&attributes, attribute.name).is_none() {
+                attributes.push(attribute.clone());
+            }
+        }
+        Self {
+            custom: Schema {
+                urn: Cow::Owned(custom_urn.into()),
+                name: "Custom User",
+                description: "The attributes of the custom extension that are stored",
+                attributes: Cow::Owned(attributes),
+            },
+            kept,
+            open,
+        }
+    }
+
+    /// The core schema of a resource type.
+    pub fn core(&self, resource_type: ResourceType) -> &'static Schema {
+        match resource_type {
+            ResourceType::User => &USER,
+            ResourceType::Group => &GROUP,
+        }
+    }
+
+    /// The described extensions of a resource type, in the order in which a bare name is looked up in a path or filter.
+    pub fn extensions(&self, resource_type: ResourceType) -> impl Iterator<Item = &Schema> {
+        let extensions = match resource_type {
+            ResourceType::User => [Some(&ENTERPRISE_USER), Some(&self.custom)],
+            ResourceType::Group => [None, None],
+        };
+        extensions.into_iter().flatten()
+    }
+
+    /// URN of the custom extension.
+    pub fn custom_urn(&self) -> &str {
+        &self.custom.urn
+    }
+
+    /// Unknown root attributes that are stored and returned at the root.
+    pub fn kept_at_root(&self) -> &[Attribute] {
+        &self.kept
+    }
+
+    /// The extensions that are kept whole.
+    pub fn open(&self) -> &[OpenUrn] {
+        &self.open
+    }
+
+    /// Every URN that can stand before an attribute in a path, longest first (C-61).
+    pub fn urns(&self, resource_type: ResourceType) -> Vec<&str> {
+        let mut urns = vec![self.core(resource_type).urn.as_ref()];
+        urns.extend(
+            self.extensions(resource_type)
+                .map(|schema| schema.urn.as_ref()),
+        );
+        if resource_type == ResourceType::User {
+            urns.extend(self.open.iter().map(String::as_str));
+        }
+        urns.sort_by_key(|urn| std::cmp::Reverse(urn.len()));
+        urns
+    }
+
+    /// What `name` at the root of a resource's JSON stands for. Extensions are not searched: in a body, their
+    /// attributes stand under their URN.
+    pub fn at_root(&self, resource_type: ResourceType, name: &str) -> Place<'_> {
+        let attribute = find(&self.core(resource_type).attributes, name)
+            .or_else(|| find(&COMMON, name))
+            .or_else(|| match resource_type {
+                ResourceType::User => find(&self.kept, name),
+                ResourceType::Group => None,
+            });
+        match attribute {
+            Some(attribute) => Place::Known {
+                urn: None,
+                attribute,
+            },
+            None => Place::Unknown,
+        }
+    }
+
+    /// What `name` under `urn` stands for, the core schema's URN included. URNs and names compare in any letter case.
+    pub fn under(&self, resource_type: ResourceType, urn: &str, name: &str) -> Place<'_> {
+        if self.core(resource_type).urn.eq_ignore_ascii_case(urn) {
+            return self.at_root(resource_type, name);
+        }
+        for schema in self.extensions(resource_type) {
+            if schema.urn.eq_ignore_ascii_case(urn) {
+                return match find(&schema.attributes, name) {
+                    Some(attribute) => Place::Known {
+                        urn: Some(&schema.urn),
+                        attribute,
+                    },
+                    None => Place::Unknown,
+                };
+            }
+        }
+        match self.open_urn(resource_type, urn) {
+            Some(urn) => Place::Open { urn },
+            None => Place::Unknown,
+        }
+    }
+
+    /// The kept extension whose URN is `urn` in any letter case.
+    pub fn open_urn(&self, resource_type: ResourceType, urn: &str) -> Option<&str> {
+        if resource_type != ResourceType::User {
+            return None;
+        }
+        self.open
+            .iter()
+            .map(String::as_str)
+            .find(|open| open.eq_ignore_ascii_case(urn))
+    }
+
+    /// What a name in a path or a filter stands for: under its URN if it has one, else at the root, else in the
+    /// first extension that has it (C-16 `manager eq U2`, C-46 path `manager`).
+    pub fn resolve(&self, resource_type: ResourceType, urn: Option<&str>, name: &str) -> Place<'_> {
+        if let Some(urn) = urn {
+            return self.under(resource_type, urn, name);
+        }
+        let root = self.at_root(resource_type, name);
+        if root != Place::Unknown {
+            return root;
+        }
+        self.extensions(resource_type)
+            .map(|schema| self.under(resource_type, &schema.urn, name))
+            .find(|place| *place != Place::Unknown)
+            .unwrap_or(Place::Unknown)
+    }
+}
+
+use Mutability::{Immutable, ReadOnly, WriteOnly};
+
+const fn primary() -> Attribute {
+    Attribute::new(
+        "primary",
+        Type::Boolean,
+        "The preferred value; true for one at the most",
+    )
+}
+
+const fn display() -> Attribute {
+    Attribute::string("display", "A name for people")
+}
+
+const fn kind(values: &'static [&'static str]) -> Attribute {
+    Attribute::string("type", "What the value is for").canonical(values)
+}
+
+/// Attributes that every resource has beside its schema's (RFC 7643 §3.1). `externalId` stands in the schemas
+/// themselves, because Microsoft's tooling looks for it there (C-70).
+pub static COMMON: [Attribute; 3] = [
+    Attribute::string("id", "The id that the server gave")
+        .exact()
+        .mutability(ReadOnly)
+        .returned(Returned::Always)
+        .unique(),
+    Attribute::new("schemas", Type::Reference, "The schemas of the resource")
+        .many()
+        .returned(Returned::Always),
+    Attribute::complex(
+        "meta",
+        &[
+            Attribute::string("resourceType", "User or Group")
+                .exact()
+                .mutability(ReadOnly),
+            Attribute::new("created", Type::DateTime, "When it was created").mutability(ReadOnly),
+            Attribute::new("lastModified", Type::DateTime, "When it changed last")
+                .mutability(ReadOnly),
+            Attribute::new("location", Type::Reference, "Its URI").mutability(ReadOnly),
+            Attribute::string("version", "Its entity tag")
+                .exact()
+                .mutability(ReadOnly),
+        ],
+        "What the server knows about the resource",
+    )
+    .mutability(ReadOnly),
+];
+
+const EXTERNAL_ID: Attribute =
+    Attribute::string("externalId", "The id that the client gave").exact();
+
+/// Core User (RFC 7643 §4.1).
+pub static USER: Schema = Schema {
+    urn: Cow::Borrowed(USER_URN),
+    name: "User",
+    description: "User Account",
+    attributes: Cow::Borrowed(&[
+        Attribute::string("userName", "The name by which the user signs in")
+            .required()
+            .unique(),
+        EXTERNAL_ID,
+        Attribute::complex(
+            "name",
+            &[
+                Attribute::string("formatted", "The whole name"),
+                Attribute::string("familyName", "Last name"),
+                Attribute::string("givenName", "First name"),
+                Attribute::string("middleName", "Middle names"),
+                Attribute::string("honorificPrefix", "Title"),
+                Attribute::string("honorificSuffix", "Suffix"),
+            ],
+            "The parts of the user's name",
+        ),
+        Attribute::string("displayName", "The name shown to people"),
+        Attribute::string("nickName", "Casual name"),
+        Attribute::new(
+            "profileUrl",
+            Type::Reference,
+            "A page about the user, unchecked",
+        ),
+        Attribute::string("title", "Job title"),
+        Attribute::string("userType", "Relation to the organisation"),
+        Attribute::string("preferredLanguage", "Preferred language, unchecked"),
+        Attribute::string("locale", "Locale, unchecked"),
+        Attribute::string("timezone", "Time zone, unchecked"),
+        Attribute::new(
+            "active",
+            Type::Boolean,
+            "Whether the account is in use; false preserves it",
+        ),
+        Attribute::string("password", "Accepted and never stored")
+            .exact()
+            .mutability(WriteOnly)
+            .returned(Returned::Never),
+        Attribute::list(
+            "emails",
+            &[
+                Attribute::string("value", "The address"),
+                display(),
+                kind(&["work", "home", "other"]),
+                primary(),
+            ],
+            "E-mail addresses",
+        ),
+        Attribute::list(
+            "phoneNumbers",
+            &[
+                Attribute::string("value", "The number, unchecked"),
+                display(),
+                kind(&["work", "home", "mobile", "fax", "pager", "other"]),
+                primary(),
+            ],
+            "Telephone numbers",
+        ),
+        Attribute::list(
+            "ims",
+            &[
+                Attribute::string("value", "The address"),
+                display(),
+                kind(&["aim", "gtalk", "icq", "xmpp", "msn", "skype", "qq", "yahoo"]),
+                primary(),
+            ],
+            "Instant messaging addresses",
+        ),
+        Attribute::list(
+            "photos",
+            &[
+                Attribute::new("value", Type::Reference, "URL of the picture"),
+                display(),
+                kind(&["photo", "thumbnail"]),
+                primary(),
+            ],
+            "Pictures",
+        ),
+        Attribute::list(
+            "addresses",
+            &[
+                Attribute::string("formatted", "The whole address"),
+                Attribute::string("streetAddress", "Street and number"),
+                Attribute::string("locality", "City"),
+                Attribute::string("region", "State or region"),
+                Attribute::string("postalCode", "Postal code"),
+                Attribute::string("country", "Country, unchecked"),
+                kind(&["work", "home", "other"]),
+                primary(),
+            ],
+            "Postal addresses",
+        ),
+        Attribute::list(
+            "groups",
+            &[
+                Attribute::string("value", "Id of the group")
+                    .exact()
+                    .mutability(ReadOnly),
+                Attribute::new("$ref", Type::Reference, "URI of the group")
+                    .refers_to(&["Group"])
+                    .mutability(ReadOnly),
+                Attribute::string("display", "Name of the group").mutability(ReadOnly),
+                Attribute::string("type", "direct or indirect")
+                    .canonical(&["direct", "indirect"])
+                    .mutability(ReadOnly),
+            ],
+            "The groups that the user belongs to",
+        )
+        .mutability(ReadOnly),
+        Attribute::list(
+            "entitlements",
+            &[
+                Attribute::string("value", "The entitlement"),
+                display(),
+                kind(&[]),
+                primary(),
+            ],
+            "Entitlements",
+        ),
+        Attribute::list(
+            "roles",
+            &[
+                Attribute::string("value", "The role"),
+                display(),
+                kind(&[]),
+                primary(),
+            ],
+            "Roles",
+        ),
+        Attribute::list(
+            "x509Certificates",
+            &[
+                Attribute::new("value", Type::Binary, "The certificate, DER in Base64"),
+                display(),
+                kind(&[]),
+                primary(),
+            ],
+            "Certificates",
+        ),
+    ]),
+};
+
+/// Enterprise User extension (RFC 7643 §4.3).
+pub static ENTERPRISE_USER: Schema = Schema {
+    urn: Cow::Borrowed(ENTERPRISE_URN),
+    name: "EnterpriseUser",
+    description: "Enterprise User",
+    attributes: Cow::Borrowed(&[
+        Attribute::string("employeeNumber", "Number of the employee"),
+        Attribute::string("costCenter", "Cost centre"),
+        Attribute::string("organization", "Organisation"),
+        Attribute::string("division", "Division"),
+        Attribute::string("department", "Department"),
+        Attribute::complex(
+            "manager",
+            &[
+                Attribute::string("value", "Id of the manager, unchecked (T-35)").exact(),
+                Attribute::new("$ref", Type::Reference, "URI of the manager").refers_to(&["User"]),
+                Attribute::string("displayName", "Name of the manager"),
+            ],
+            "The user's manager",
+        ),
+    ]),
+};
+
+/// Core Group (RFC 7643 §4.2).
+pub static GROUP: Schema = Schema {
+    urn: Cow::Borrowed(GROUP_URN),
+    name: "Group",
+    description: "Group",
+    attributes: Cow::Borrowed(&[
+        Attribute::string("displayName", "Name of the group")
+            .required()
+            .unique(),
+        EXTERNAL_ID,
+        Attribute::list(
+            "members",
+            &[
+                Attribute::string("value", "Id of the member")
+                    .exact()
+                    .mutability(Immutable),
+                Attribute::new("$ref", Type::Reference, "URI of the member")
+                    .refers_to(&["User", "Group"])
+                    .mutability(Immutable),
+                Attribute::string("type", "User or Group")
+                    .canonical(&["User", "Group"])
+                    .mutability(Immutable),
+                Attribute::string("display", "Name of the member").mutability(ReadOnly),
+            ],
+            "The members of the group",
+        ),
+    ]),
+};
