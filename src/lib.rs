@@ -12,4 +12,9 @@
     )
 )]
 
+pub mod cli;
+pub mod config;
+pub mod directory;
 pub mod scim;
+pub mod server;
+pub mod store;

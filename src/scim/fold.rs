@@ -27,7 +27,10 @@ pub fn fold(text: &str) -> Cow<'_, str> {
 
 /// Whether two texts are equal without regard to case and to Unicode composition.
 pub fn same(a: &str, b: &str) -> bool {
-    fold(a) == fold(b)
+    match a.is_ascii() && b.is_ascii() {
+        true => a.eq_ignore_ascii_case(b),
+        false => fold(a) == fold(b),
+    }
 }
 
 #[cfg(test)]

@@ -1,1 +1,98 @@
-//! To be written.
+//! The messages that are no resources: errors and lists, and the URNs by which messages are known. Only JSON is made
+//! here; status codes and headers are the server's.
+
+use serde_json::{Value, json};
+
+use super::{Object, ScimType};
+
+/// URN of an error (RFC 7644 §3.12).
+pub const ERROR_URN: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
+/// URN of a list of resources (RFC 7644 §3.4.2).
+pub const LIST_RESPONSE_URN: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
+/// URN of a query in a body (RFC 7644 §3.4.3).
+pub const SEARCH_REQUEST_URN: &str = "urn:ietf:params:scim:api:messages:2.0:SearchRequest";
+/// URN of a PATCH (RFC 7644 §3.5.2).
+pub const PATCH_OP_URN: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
+/// URN of a bulk request (RFC 7644 §3.7).
+pub const BULK_REQUEST_URN: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
+/// URN of the answer to a bulk request (RFC 7644 §3.7).
+pub const BULK_RESPONSE_URN: &str = "urn:ietf:params:scim:api:messages:2.0:BulkResponse";
+
+/// An error's body (RFC 7644 §3.12). `status` goes out as a string: numbers are not understood everywhere (C-79).
+pub fn error(status: u16, scim_type: Option<ScimType>, detail: &str) -> Object {
+    let mut body = Object::new();
+    body.insert("schemas".into(), json!([ERROR_URN]));
+    body.insert("status".into(), status.to_string().into());
+    if let Some(scim_type) = scim_type {
+        body.insert("scimType".into(), scim_type.as_str().into());
+    }
+    body.insert("detail".into(), detail.into());
+    body
+}
+
+/// Where in the whole list a page stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Position {
+    /// The page starts at this index, counted from 1 (RFC 7644 §3.4.2.4, C-74).
+    Index(u64),
+    /// The cursor of the page that follows; none on the last one (RFC 9865 §2).
+    Cursor(Option<String>),
+}
+
+/// A page of a list; `total` counts all pages (RFC 7644 §3.4.2). An empty list keeps its `Resources` (C-01).
+pub fn list_response(total: u64, position: Position, resources: Vec<Object>) -> Object {
+    let mut body = Object::new();
+    body.insert("schemas".into(), json!([LIST_RESPONSE_URN]));
+    body.insert("totalResults".into(), total.into());
+    match position {
+        Position::Index(start) => {
+            body.insert("startIndex".into(), start.into());
+        }
+        Position::Cursor(Some(next)) => {
+            body.insert("nextCursor".into(), next.into());
+        }
+        Position::Cursor(None) => {}
+    }
+    body.insert("itemsPerPage".into(), resources.len().into());
+    let resources = resources.into_iter().map(Value::Object).collect();
+    body.insert("Resources".into(), Value::Array(resources));
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_have_a_string_status() {
+        assert_eq!(
+            Value::Object(error(409, Some(ScimType::Uniqueness), "taken")),
+            json!({"schemas": [ERROR_URN], "status": "409", "scimType": "uniqueness", "detail": "taken"})
+        );
+        assert_eq!(
+            Value::Object(error(404, None, "Resource U9 not found")),
+            json!({"schemas": [ERROR_URN], "status": "404", "detail": "Resource U9 not found"})
+        );
+    }
+
+    #[test]
+    fn lists_say_where_they_stand() {
+        assert_eq!(
+            Value::Object(list_response(0, Position::Index(1), vec![])),
+            json!({"schemas": [LIST_RESPONSE_URN], "totalResults": 0, "startIndex": 1, "itemsPerPage": 0,
+                   "Resources": []}),
+            "C-01"
+        );
+        let one = Object::from_iter([("id".to_owned(), json!("U1"))]);
+        assert_eq!(
+            Value::Object(list_response(
+                7,
+                Position::Cursor(Some("c".into())),
+                vec![one]
+            )),
+            json!({"schemas": [LIST_RESPONSE_URN], "totalResults": 7, "nextCursor": "c", "itemsPerPage": 1,
+                   "Resources": [{"id": "U1"}]})
+        );
+        assert!(!list_response(0, Position::Cursor(None), vec![]).contains_key("nextCursor"));
+    }
+}

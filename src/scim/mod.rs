@@ -6,6 +6,7 @@
 pub mod discovery;
 pub mod filter;
 pub mod fold;
+pub mod json;
 pub mod message;
 pub mod patch;
 pub mod path;

@@ -3,8 +3,17 @@
 
 pub mod evaluate;
 pub mod parse;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use serde_json::Value;
 
 use super::path::AttrPath;
+use super::schema::{Attribute, Place, ResourceType, Schemas, Type};
 
 /// A filter expression. `emails[type eq "work"].value eq "x"` is held as `emails[type eq "work" and value eq "x"]`,
 /// which means the same.
@@ -70,4 +79,159 @@ pub enum Literal {
     Number(serde_json::Number),
     /// `null`
     Null,
+}
+
+/// What the names in a filter belong to.
+#[derive(Debug, Clone, Copy)]
+pub enum Scope<'a> {
+    /// A resource of this type.
+    Resource(ResourceType, &'a Schemas),
+    /// An element of this attribute, which is none where no schema describes it.
+    Element(Option<&'a Attribute>),
+}
+
+/// What a name in a filter stands for.
+#[derive(Debug, Clone, Copy)]
+pub struct Meaning<'a> {
+    /// The attribute. In an element it is a sub-attribute, and `urn` is none.
+    pub place: Place<'a>,
+    /// The attribute or, where the path names one, the sub-attribute; none where no schema describes it.
+    pub leaf: Option<&'a Attribute>,
+}
+
+impl<'a> Scope<'a> {
+    /// What `attr` stands for here.
+    pub fn meaning(self, attr: &AttrPath) -> Meaning<'a> {
+        let place = match self {
+            Self::Resource(resource_type, schemas) => {
+                schemas.resolve(resource_type, attr.urn.as_deref(), &attr.name)
+            }
+            Self::Element(parent) => match parent.and_then(|parent| parent.sub(&attr.name)) {
+                Some(attribute) => Place::Known {
+                    urn: None,
+                    attribute,
+                },
+                None => Place::Unknown,
+            },
+        };
+        let mut meaning = Meaning { place, leaf: None };
+        meaning.leaf = match &attr.sub {
+            None => meaning.attribute(),
+            Some(sub) => meaning.attribute().and_then(|parent| parent.sub(sub)),
+        };
+        meaning
+    }
+}
+
+impl<'a> Meaning<'a> {
+    /// The attribute that the path's first name stands for, if a schema describes it.
+    pub fn attribute(&self) -> Option<&'a Attribute> {
+        match self.place {
+            Place::Known { attribute, .. } => Some(attribute),
+            Place::Open { .. } | Place::Unknown => None,
+        }
+    }
+
+    /// Whether resources can hold it at all: a schema describes it, or it stands in an extension that is kept whole.
+    pub fn is_known(&self) -> bool {
+        self.leaf.is_some() || matches!(self.place, Place::Open { .. })
+    }
+
+    /// The attribute whose values a comparison looks at: that of a complex attribute is its `value`, if it has one
+    /// (C-16 `manager eq`, `members eq`).
+    pub fn compared(&self) -> Option<&'a Attribute> {
+        match self.leaf {
+            Some(leaf) if leaf.ty == Type::Complex => leaf.sub("value"),
+            leaf => leaf,
+        }
+    }
+}
+
+impl CompareOp {
+    /// Every operator.
+    const ALL: [Self; 9] = [
+        Self::Equal,
+        Self::NotEqual,
+        Self::Contains,
+        Self::StartsWith,
+        Self::EndsWith,
+        Self::Greater,
+        Self::GreaterOrEqual,
+        Self::Less,
+        Self::LessOrEqual,
+    ];
+
+    /// The word in a filter.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Equal => "eq",
+            Self::NotEqual => "ne",
+            Self::Contains => "co",
+            Self::StartsWith => "sw",
+            Self::EndsWith => "ew",
+            Self::Greater => "gt",
+            Self::GreaterOrEqual => "ge",
+            Self::Less => "lt",
+            Self::LessOrEqual => "le",
+        }
+    }
+}
+
+impl From<&Literal> for Value {
+    fn from(literal: &Literal) -> Self {
+        match literal {
+            Literal::String(text) => Self::String(text.clone()),
+            Literal::Boolean(value) => Self::Bool(*value),
+            Literal::Number(number) => Self::Number(number.clone()),
+            Literal::Null => Self::Null,
+        }
+    }
+}
+
+impl fmt::Display for CompareOp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for Literal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Value::from(self).fmt(f)
+    }
+}
+
+/// Prints the filter so that it parses to the same tree again, with no more parentheses than that needs.
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::And(terms) => join(f, terms, " and ", |term| {
+                matches!(term, Self::And(_) | Self::Or(_))
+            }),
+            Self::Or(terms) => join(f, terms, " or ", |term| matches!(term, Self::Or(_))),
+            Self::Not(filter) => write!(f, "not ({filter})"),
+            Self::Present(attr) => write!(f, "{attr} pr"),
+            Self::Compare { attr, op, value } => write!(f, "{attr} {op} {value}"),
+            Self::Element { attr, filter } => write!(f, "{attr}[{filter}]"),
+        }
+    }
+}
+
+/// Prints `terms` with `word` between them, those that would bind otherwise in parentheses.
+fn join(
+    f: &mut fmt::Formatter<'_>,
+    terms: &[Filter],
+    word: &str,
+    enclose: impl Fn(&Filter) -> bool,
+) -> fmt::Result {
+    for (index, term) in terms.iter().enumerate() {
+        if index > 0 {
+            f.write_str(word)?;
+        }
+        if enclose(term) {
+            write!(f, "({term})")?;
+        } else {
+            write!(f, "{term}")?;
+        }
+    }
+    Ok(())
 }

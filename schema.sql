@@ -1,0 +1,161 @@
+-- The database of a Scimlite appliance. A new file is made from this text; an existing file must be equal to it.
+-- Instants are text, RFC 3339 in UTC with milliseconds ('2026-01-31T09:30:00.000Z'), so that they sort as they read.
+-- Columns called *_key hold text under NFC and full Unicode case folding; the text as sent is in `resource`.
+
+-- The appliance itself: one row.
+CREATE TABLE appliance (
+    id         INTEGER PRIMARY KEY CHECK (id = 1),
+    created    TEXT NOT NULL,
+    audit_seq  INTEGER NOT NULL,  -- last row of `audit`, kept apart from it so that a cut tail shows
+    audit_hash TEXT NOT NULL      -- its hash
+) STRICT;
+
+-- Named bundles of settings for accounts.
+CREATE TABLE profile (
+    id                INTEGER PRIMARY KEY,
+    name              TEXT NOT NULL UNIQUE,
+    max_users         INTEGER CHECK (max_users >= 0),          -- active accounts; null: no limit
+    quota_gb          INTEGER CHECK (quota_gb >= 0),           -- default of its accounts; 0 or null: unlimited
+    delete_after_days INTEGER CHECK (delete_after_days >= 1),  -- for preserved accounts; null: never
+    active_accounts   INTEGER NOT NULL DEFAULT 0               -- kept by the triggers below
+) STRICT;
+
+-- Named places for the data of accounts.
+CREATE TABLE storage (
+    id      INTEGER PRIMARY KEY,
+    name    TEXT NOT NULL UNIQUE,
+    enabled INTEGER NOT NULL CHECK (enabled IN (0, 1))
+) STRICT;
+
+-- The ordered rules that give a new account its profile and storage.
+CREATE TABLE mapping (
+    id               INTEGER PRIMARY KEY,
+    position         INTEGER NOT NULL UNIQUE,  -- 1 is the top
+    name             TEXT NOT NULL UNIQUE,
+    attribute        TEXT,                     -- both null: any user
+    "values"         TEXT,                     -- JSON array of strings
+    profile          INTEGER NOT NULL REFERENCES profile (id),
+    storage          INTEGER NOT NULL REFERENCES storage (id),
+    quota_gb         INTEGER CHECK (quota_gb >= 0),  -- null: follows the profile; 0: unlimited
+    activation_email INTEGER NOT NULL CHECK (activation_email IN (0, 1)),
+    CHECK ((attribute IS NULL) = ("values" IS NULL))
+) STRICT;
+
+-- The people: what the identity provider sent (`resource` and its keys) and the account that derives from it.
+CREATE TABLE user (
+    seq              INTEGER PRIMARY KEY,  -- order of creation: the order of lists
+    id               TEXT NOT NULL UNIQUE,
+    resource         TEXT NOT NULL,        -- the attributes as sent: JSON without id, schemas and meta
+    user_name_key    TEXT NOT NULL,
+    username_key     TEXT NOT NULL,        -- user_name_key as an account's name: what has to be unique
+    display_name_key TEXT,
+    external_id      TEXT,
+    version          INTEGER NOT NULL,     -- counts the changes
+    username         TEXT NOT NULL,
+    email            TEXT NOT NULL,
+    name             TEXT NOT NULL,
+    upn              TEXT,
+    status           TEXT NOT NULL CHECK (status IN ('active', 'preserved')),
+    preserved_by     TEXT CHECK (preserved_by IN ('idp', 'admin')),
+    preserved_at     TEXT,
+    profile          INTEGER NOT NULL REFERENCES profile (id),
+    storage          INTEGER NOT NULL REFERENCES storage (id),
+    quota_gb         INTEGER CHECK (quota_gb >= 0),  -- null: follows the profile; 0: unlimited
+    mapping          TEXT,                           -- name of the mapping that decided, at that time
+    activation_email INTEGER NOT NULL CHECK (activation_email IN (0, 1)),
+    managed_by       TEXT NOT NULL CHECK (managed_by IN ('idp', 'manual')),
+    scim_visible     INTEGER NOT NULL CHECK (scim_visible IN (0, 1)),  -- 0 after DELETE
+    legal_hold       INTEGER NOT NULL DEFAULT 0 CHECK (legal_hold IN (0, 1)),
+    created          TEXT NOT NULL,
+    modified         TEXT NOT NULL,
+    CHECK ((status = 'preserved') = (preserved_by IS NOT NULL)),
+    CHECK ((status = 'preserved') = (preserved_at IS NOT NULL))
+) STRICT;
+-- Refuses a second visible user whose account would have the same name.
+CREATE UNIQUE INDEX user_visible ON user (username_key) WHERE scim_visible = 1;
+CREATE INDEX user_hidden ON user (username_key) WHERE scim_visible = 0;
+CREATE INDEX user_external_id ON user (external_id);
+CREATE INDEX user_display_name ON user (display_name_key) WHERE scim_visible = 1;
+CREATE INDEX user_status ON user (status) WHERE scim_visible = 1;
+CREATE INDEX user_modified ON user (modified) WHERE scim_visible = 1;
+
+-- The addresses of each user, for filters.
+CREATE TABLE user_email (
+    user      INTEGER NOT NULL REFERENCES user (seq) ON DELETE CASCADE,
+    value_key TEXT NOT NULL,
+    PRIMARY KEY (user, value_key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX user_email_value ON user_email (value_key);
+
+CREATE TRIGGER user_counted AFTER INSERT ON user WHEN new.status = 'active' BEGIN
+    UPDATE profile SET active_accounts = active_accounts + 1 WHERE id = new.profile;
+END;
+CREATE TRIGGER user_recounted AFTER UPDATE OF status, profile ON user
+WHEN old.status <> new.status OR old.profile <> new.profile BEGIN
+    UPDATE profile SET active_accounts = active_accounts - 1 WHERE id = old.profile AND old.status = 'active';
+    UPDATE profile SET active_accounts = active_accounts + 1 WHERE id = new.profile AND new.status = 'active';
+END;
+CREATE TRIGGER user_uncounted AFTER DELETE ON user WHEN old.status = 'active' BEGIN
+    UPDATE profile SET active_accounts = active_accounts - 1 WHERE id = old.profile;
+END;
+
+-- Bearer tokens. The secret itself is nowhere.
+CREATE TABLE token (
+    id        TEXT PRIMARY KEY,
+    name      TEXT NOT NULL,
+    scope     TEXT NOT NULL CHECK (scope IN ('provision', 'read', 'admin')),
+    phc       TEXT NOT NULL,  -- argon2id of the secret, PHC string
+    created   TEXT NOT NULL,
+    expires   TEXT NOT NULL,
+    revoked   TEXT,
+    last_used TEXT
+) STRICT, WITHOUT ROWID;
+
+-- What was done, by whom and why: one row for each mutating request and each act, chained by `hash`.
+CREATE TABLE audit (
+    seq         INTEGER PRIMARY KEY,
+    at          TEXT NOT NULL,
+    request_id  TEXT NOT NULL,
+    actor       TEXT NOT NULL,
+    source      TEXT NOT NULL,
+    action      TEXT NOT NULL,
+    target_type TEXT,
+    target_id   TEXT,
+    target_name TEXT,
+    verdict     TEXT NOT NULL CHECK (verdict IN ('applied', 'unchanged', 'refused', 'failed')),
+    status      INTEGER NOT NULL,
+    scim_type   TEXT,
+    reason      TEXT NOT NULL,
+    changes     TEXT,  -- JSON object: attribute → {"old", "new"}
+    mapping     TEXT,  -- JSON object: the decision of the mappings
+    prev_hash   TEXT NOT NULL,
+    hash        TEXT NOT NULL
+) STRICT;
+CREATE INDEX audit_target ON audit (target_id) WHERE target_id IS NOT NULL;
+
+-- Public and stable: what a local product reads.
+CREATE VIEW accounts AS
+SELECT
+    user.id,                    -- the key to use; the usernames of hidden accounts may repeat
+    user.username,
+    user.email,
+    user.name,
+    user.upn,
+    user.status,                -- active, preserved
+    user.preserved_by,          -- idp, admin
+    user.preserved_at,
+    CASE WHEN user.legal_hold = 0
+        THEN strftime('%Y-%m-%dT%H:%M:%fZ', user.preserved_at, '+' || profile.delete_after_days || ' days')
+    END AS delete_due,
+    profile.name AS profile,
+    storage.name AS storage,
+    coalesce(user.quota_gb, profile.quota_gb, 0) AS quota_gb,  -- in force; 0 is unlimited
+    user.managed_by,            -- idp, manual
+    user.scim_visible,
+    user.legal_hold,
+    user.external_id,
+    user.created,
+    user.modified
+FROM user
+JOIN profile ON profile.id = user.profile
+JOIN storage ON storage.id = user.storage;

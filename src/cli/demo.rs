@@ -1,0 +1,50 @@
+//! `scimlite demo`: a trial appliance in ./scimlite-data, served at once.
+
+use std::path::PathBuf;
+
+use super::{Common, init, serve};
+
+/// Where the trial appliance lives.
+const DATA: &str = "./scimlite-data";
+
+/// Runs the command.
+pub fn run() -> anyhow::Result<()> {
+    let common = Common {
+        data: PathBuf::from(DATA),
+        json: false,
+    };
+    let made = init::initialise(&common, "localhost")?;
+    let ca_file = made.ca_file;
+    let secret = match &made.tokens {
+        Some(tokens) => tokens.provision.reveal().to_owned(),
+        None => "$SECRET_TOKEN".to_owned(),
+    };
+    let shown = match &made.tokens {
+        Some(_) => format!("{secret}  (shown this once)"),
+        None => format!(
+            "as shown on the first run; `scimlite token create NAME --scope provision --data {DATA}` makes another"
+        ),
+    };
+    serve::serve(&made.config, |ready| {
+        println!(
+            "Scimlite is serving. In the Entra portal, under Provisioning > Admin Credentials, paste:"
+        );
+        println!();
+        println!("  Tenant URL:   {}", ready.scim);
+        println!("  Secret Token: {shown}");
+        println!();
+        println!("To create a person from another terminal in this directory:");
+        println!();
+        println!(
+            "  curl --cacert {} -H 'Authorization: Bearer {secret}' -H 'Content-Type: application/scim+json' \\",
+            ca_file.display()
+        );
+        println!(
+            "    -d '{{\"schemas\":[\"urn:ietf:params:scim:schemas:core:2.0:User\"],\"userName\":\"anna@example.test\",\"displayName\":\"Anna Lee\"}}' \\"
+        );
+        println!("    {}/Users", ready.scim);
+        println!();
+        println!("Ctrl-C stops; the people stay in {DATA}.");
+        Ok(())
+    })
+}

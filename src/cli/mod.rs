@@ -1,0 +1,107 @@
+//! The command line: one file per command. A command parses its arguments, calls one function below and prints.
+
+mod demo;
+mod init;
+mod serve;
+mod token;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, Overrides};
+use crate::directory::{Directory, system_clock};
+use crate::store::Store;
+
+/// A SCIM 2.0 provisioning appliance: Entra ID provisions people into one SQLite file.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make the configuration, the database, a trial certificate and the first tokens
+    Init(init::Arguments),
+    /// Serve SCIM and the admin listener in the foreground
+    Serve(serve::Arguments),
+    /// Make a trial appliance in ./scimlite-data, serve it and print what to paste into Entra
+    Demo,
+    /// Make, list, rotate and revoke tokens
+    Token(token::Arguments),
+}
+
+/// What every command takes.
+#[derive(Args)]
+struct Common {
+    /// Directory with the configuration, the database and the certificate
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "SCIMLITE_DATA",
+        default_value = "/var/lib/scimlite"
+    )]
+    data: PathBuf,
+    /// Print JSON for scripts
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the program: 0 is done, 1 is refused or failed with one line on stderr, 2 is wrong usage with nothing done.
+pub fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // A closed stderr leaves nobody to tell.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let done = match arguments.command {
+        Command::Init(arguments) => init::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Demo => demo::run(),
+        Command::Token(arguments) => token::run(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("scimlite: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The configuration in a data directory that `init` has made.
+fn configuration(common: &Common) -> anyhow::Result<Config> {
+    Ok(Config::load(&common.data, &Overrides::default())?)
+}
+
+/// The directory over the database that `config` names, for one command beside a server.
+fn open_directory(config: &Config) -> anyhow::Result<Directory> {
+    let store = Store::open(&config.database())?;
+    Ok(Directory::new(
+        store,
+        Arc::new(config.schemas()),
+        system_clock(),
+    )?)
+}
+
+/// Runs a command's one function to its end.
+fn block_on<T>(future: impl Future<Output = T>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    Ok(runtime.block_on(future))
+}
+
+/// Prints a value as one line of JSON.
+fn print_json(value: &serde_json::Value) {
+    println!("{value}");
+}

@@ -1,0 +1,154 @@
+//! `scimlite serve`: arguments → configuration → log → store → bind → ready → serve → drain → close.
+
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Args;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::config::{Config, Overrides};
+use crate::directory::{Directory, system_clock};
+use crate::server::{self, Addresses, Listeners, tls};
+use crate::store::Store;
+
+/// Arguments of `serve`.
+#[derive(Args)]
+pub struct Arguments {
+    /// Directory with the configuration, the database and the certificate
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "SCIMLITE_DATA",
+        default_value = "/var/lib/scimlite"
+    )]
+    data: PathBuf,
+    /// Address and port for the identity provider
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<String>,
+    /// Address and port for the administrator and the supervisor
+    #[arg(long, value_name = "ADDR:PORT")]
+    admin_listen: Option<String>,
+}
+
+/// Where a serving appliance is to be found.
+pub struct Ready {
+    /// URL of the announced SCIM base path: the Tenant URL.
+    pub scim: String,
+    /// URL of the admin listener.
+    pub admin: String,
+}
+
+/// Runs the command: serves until SIGTERM or SIGINT.
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let overrides = Overrides {
+        listen: arguments.listen.clone(),
+        admin_listen: arguments.admin_listen.clone(),
+        ..Overrides::default()
+    };
+    let config = Config::load(&arguments.data, &overrides)?;
+    serve(&config, |ready| {
+        let line = json!({"event": "ready", "scim": ready.scim, "admin": ready.admin});
+        writeln!(std::io::stdout(), "{line}").context("cannot write to stdout")
+    })
+}
+
+/// Serves the appliance that `config` describes; `announce` is told once both listeners accept.
+pub fn serve(
+    config: &Config,
+    announce: impl FnOnce(&Ready) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    start_log(config.log_level)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(async {
+        let tls = tls::load(&config.tls.certificate, &config.tls.key)?;
+        let store = Store::open(&config.database())?;
+        let directory = Directory::new(store, Arc::new(config.schemas()), system_clock())?;
+        let directory = Arc::new(directory);
+        let served = bind_and_serve(config, tls, &directory, announce).await;
+        directory.close().await;
+        tracing::info!("closed");
+        served
+    })
+}
+
+async fn bind_and_serve(
+    config: &Config,
+    tls: Arc<rustls::ServerConfig>,
+    directory: &Arc<Directory>,
+    announce: impl FnOnce(&Ready) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let shutdown = stop_on_signal()?;
+    let listeners = Listeners {
+        scim: bind(config.listen.scim, "--listen").await?,
+        admin: bind(config.listen.admin, "--admin-listen").await?,
+    };
+    let ready = Ready {
+        scim: config.tenant_url(listeners.scim.local_addr()?.port()),
+        admin: format!("https://{}", listeners.admin.local_addr()?),
+    };
+    let addresses = Addresses {
+        base_paths: config.base_paths.clone(),
+        base: ready.scim.clone(),
+    };
+    // Kept until the end: without a sender there is no configuration to serve with.
+    let (_tls_sender, tls) = watch::channel(tls);
+    let limits = Arc::new(config.limits.clone());
+    announce(&ready)?;
+    tracing::info!(scim = ready.scim, admin = ready.admin, "serving");
+    server::serve(
+        listeners,
+        tls,
+        Arc::clone(directory),
+        addresses,
+        limits,
+        shutdown,
+    )
+    .await;
+    Ok(())
+}
+
+async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!(
+            "cannot listen on {address}; choose another address with {flag} or in scimlite.toml"
+        )
+    })
+}
+
+/// Becomes true at the first SIGTERM or SIGINT.
+fn stop_on_signal() -> anyhow::Result<watch::Receiver<bool>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (sender, receiver) = watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping; requests in flight are finished first");
+        sender.send_replace(true);
+        // The receivers live as long as they serve; dropping the sender would look like a second stop.
+        sender.closed().await;
+    });
+    Ok(receiver)
+}
+
+/// Logs to stderr from `level` on.
+fn start_log(level: tracing::Level) -> anyhow::Result<()> {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .with_max_level(level)
+        .try_init()
+        .map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))
+}

@@ -1,0 +1,222 @@
+//! What a value may be: from TOML, or from the text of a variable or flag, to the type of the setting. An error is the
+//! end of a sentence that begins with where the value stands.
+
+use std::{
+    collections::HashSet,
+    fmt::Display,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use hyper::{Uri, http::uri::Scheme};
+use rustls::pki_types::ServerName;
+use toml::Value;
+use tracing::Level;
+
+use crate::scim::schema::{ENTERPRISE_URN, GROUP_URN, USER_URN};
+
+/// No limit of time may be longer: past this, it is no limit.
+const LONGEST_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A DNS name or an IP address.
+pub(super) fn host(value: &Value) -> Result<String, String> {
+    let text = text(value)?;
+    match ServerName::try_from(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err(format!("`{text}` is neither a host name nor an IP address")),
+    }
+}
+
+/// An `https` URL without query and trailing slash. The empty text is none.
+pub(super) fn public_url(value: &Value) -> Result<Option<String>, String> {
+    let text = text(value)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let good = text.parse::<Uri>().is_ok_and(|uri| {
+        let authority = uri.authority().map(|authority| authority.as_str());
+        uri.scheme() == Some(&Scheme::HTTPS)
+            && authority.is_some_and(|authority| !authority.contains('@'))
+            && uri.query().is_none()
+    });
+    if good && !text.ends_with('/') && !text.contains('#') {
+        Ok(Some(text.to_owned()))
+    } else {
+        Err(format!(
+            "`{text}` must be like https://scim.example.com, without a slash at the end"
+        ))
+    }
+}
+
+/// At least one path, each `/like/this`, none twice.
+pub(super) fn base_paths(value: &Value) -> Result<Vec<String>, String> {
+    let paths = list(value)?;
+    if paths.is_empty() {
+        return Err("at least one path is needed".to_owned());
+    }
+    let mut seen = HashSet::new();
+    for path in &paths {
+        let segments = path.strip_prefix('/').map(|rest| rest.split('/'));
+        let good = segments.is_some_and(|mut segments| segments.all(is_plain_segment));
+        if !good {
+            return Err(format!(
+                "`{path}` must begin with a slash, not end with one, and hold only letters, digits and `-._~`"
+            ));
+        }
+        if !seen.insert(path) {
+            return Err(format!("`{path}` is named twice"));
+        }
+    }
+    Ok(paths)
+}
+
+/// A path segment that every client and proxy leaves as it is.
+fn is_plain_segment(segment: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    !segment.is_empty() && segment != "." && segment != ".." && segment.bytes().all(plain)
+}
+
+/// An IP address with a port.
+pub(super) fn address(value: &Value) -> Result<SocketAddr, String> {
+    let text = text(value)?;
+    text.parse().map_err(|_| {
+        format!("`{text}` must be an IP address and a port, like 0.0.0.0:8443 or [::]:8443")
+    })
+}
+
+/// The path of a file, relative to `base`.
+pub(super) fn path(value: &Value, base: &Path) -> Result<PathBuf, String> {
+    match text(value)? {
+        "" => Err("the name of a file is needed".to_owned()),
+        text => Ok(base.join(text)),
+    }
+}
+
+/// URN of a schema extension that is not one of the standard schemas.
+pub(super) fn extension(value: &Value) -> Result<String, String> {
+    let text = text(value)?;
+    let standard = [USER_URN, GROUP_URN, ENTERPRISE_URN]
+        .iter()
+        .any(|urn| urn.eq_ignore_ascii_case(text));
+    let urn = text.to_ascii_lowercase().starts_with("urn:") && !text.contains(char::is_whitespace);
+    match (urn, standard) {
+        (true, false) => Ok(text.to_owned()),
+        (_, true) => Err(format!(
+            "`{text}` is a standard schema, not an extension of your own"
+        )),
+        (false, _) => Err(format!(
+            "`{text}` must be a URN, like urn:example:scim:2.0:User"
+        )),
+    }
+}
+
+/// A list of texts; in a variable, with commas between them.
+pub(super) fn list(value: &Value) -> Result<Vec<String>, String> {
+    let entries: Vec<&str> = match value {
+        Value::Array(entries) => entries.iter().map(text).collect::<Result<_, _>>()?,
+        Value::String(text) if text.trim().is_empty() => Vec::new(),
+        Value::String(text) => text.split(',').map(str::trim).collect(),
+        _ => return Err("must be a list of texts".to_owned()),
+    };
+    if entries.iter().any(|entry| entry.is_empty()) {
+        return Err("an entry of the list is empty".to_owned());
+    }
+    Ok(entries.into_iter().map(str::to_owned).collect())
+}
+
+/// A time limit: from one second to a day.
+pub(super) fn limit(value: &Value) -> Result<Duration, String> {
+    let limit = duration(value)?;
+    if limit > LONGEST_LIMIT {
+        return Err("must be at most 24h".to_owned());
+    }
+    Ok(limit)
+}
+
+/// A whole number of seconds, minutes or hours: `90s`, `15m`, `1h`. At least one second.
+fn duration(value: &Value) -> Result<Duration, String> {
+    let text = text(value)?;
+    let units = [("s", 1), ("m", 60), ("h", 60 * 60)];
+    let seconds = units.iter().find_map(|(unit, seconds)| {
+        let count = text.strip_suffix(unit)?;
+        digits::<u64>(count)?.checked_mul(*seconds)
+    });
+    match seconds {
+        Some(seconds) if seconds > 0 => Ok(Duration::from_secs(seconds)),
+        _ => Err(format!(
+            "`{text}` must be a time of at least 1s, like 90s, 15m or 1h"
+        )),
+    }
+}
+
+/// A number of bytes from `least` to `most`, maybe in `KiB` or `MiB`.
+pub(super) fn size(value: &Value, least: usize, most: usize) -> Result<usize, String> {
+    let bytes = match value {
+        Value::Integer(count) => usize::try_from(*count).ok(),
+        Value::String(text) => [("KiB", 1024), ("MiB", 1024 * 1024), ("", 1)]
+            .iter()
+            .find_map(|(unit, bytes)| {
+                digits::<usize>(text.strip_suffix(unit)?)?.checked_mul(*bytes)
+            }),
+        _ => None,
+    };
+    within(
+        bytes,
+        least,
+        most,
+        "a number of bytes, or like 64KiB or 2MiB",
+    )
+}
+
+/// A whole number from `least` to `most`.
+pub(super) fn number<T>(value: &Value, least: T, most: T) -> Result<T, String>
+where
+    T: TryFrom<i64> + FromStr + PartialOrd + Display,
+{
+    let number = match value {
+        Value::Integer(number) => T::try_from(*number).ok(),
+        Value::String(text) => digits(text),
+        _ => None,
+    };
+    within(number, least, most, "a number")
+}
+
+/// The least important level that is logged.
+pub(super) fn level(value: &Value) -> Result<Level, String> {
+    match text(value)? {
+        "error" => Ok(Level::ERROR),
+        "warn" => Ok(Level::WARN),
+        "info" => Ok(Level::INFO),
+        "debug" => Ok(Level::DEBUG),
+        "trace" => Ok(Level::TRACE),
+        other => Err(format!(
+            "`{other}` must be error, warn, info, debug or trace"
+        )),
+    }
+}
+
+fn text(value: &Value) -> Result<&str, String> {
+    value
+        .as_str()
+        .ok_or_else(|| "must be a text in quotation marks".to_owned())
+}
+
+/// A number of digits only: `parse` alone would take a sign too.
+fn digits<T: FromStr>(text: &str) -> Option<T> {
+    text.bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| text.parse().ok())?
+}
+
+fn within<T: PartialOrd + Display>(
+    value: Option<T>,
+    least: T,
+    most: T,
+    what: &str,
+) -> Result<T, String> {
+    value
+        .filter(|value| (&least..=&most).contains(&value))
+        .ok_or_else(|| format!("must be {what}, from {least} to {most}"))
+}

@@ -1,0 +1,309 @@
+//! Who did what, and why it was done or refused: the audit row that stands in the same transaction as each change, and
+//! alone for each refusal (design §3.12).
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+
+use super::{Clock, Directory, Refusal};
+use crate::scim::Object;
+pub use crate::store::audit::Verdict;
+use crate::store::audit::{self, Row};
+use crate::store::{self, writer::Job};
+
+/// Who asks, and under which id.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// Id of the request: in the answer, the log and the audit.
+    pub request_id: String,
+    /// The token or the administrator.
+    pub actor: String,
+    /// The address, or `cli`.
+    pub source: String,
+}
+
+impl Origin {
+    /// A command on this machine, by the account that runs it.
+    pub fn command_line() -> Self {
+        let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER"));
+        Self {
+            request_id: request_id(),
+            actor: format!("administrator:{}", user.as_deref().unwrap_or("unknown")),
+            source: "cli".to_owned(),
+        }
+    }
+}
+
+/// A new request id: a UUID that sorts by time.
+pub fn request_id() -> String {
+    uuid::Uuid::now_v7().to_string()
+}
+
+/// What the audit row of a change will say. The change fills it in as it learns; on a refusal, what it had learned
+/// stands beside the reason.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// What is asked for: `user.create`.
+    pub action: String,
+    /// On what kind of thing.
+    pub target_type: Option<&'static str>,
+    /// Its id.
+    pub target_id: Option<String>,
+    /// Its name.
+    pub target_name: Option<String>,
+    /// What came of it.
+    pub verdict: Verdict,
+    /// Status of the answer when it succeeds.
+    pub status: u16,
+    /// Sentences that say why.
+    pub reasons: Vec<String>,
+    /// Attribute → `{"old", "new"}`.
+    pub changes: Option<Object>,
+    /// The decision of the mappings.
+    pub mapping: Option<Object>,
+}
+
+impl Entry {
+    /// An entry for `action`, which answers with `status` when it succeeds.
+    pub fn new(action: impl Into<String>, status: u16) -> Self {
+        Self {
+            action: action.into(),
+            target_type: None,
+            target_id: None,
+            target_name: None,
+            verdict: Verdict::Applied,
+            status,
+            reasons: Vec::new(),
+            changes: None,
+            mapping: None,
+        }
+    }
+
+    /// The same entry about a thing of this kind and id.
+    pub fn about(mut self, target_type: &'static str, target_id: Option<&str>) -> Self {
+        self.target_type = Some(target_type);
+        self.target_id = target_id.map(str::to_owned);
+        self
+    }
+
+    /// Adds a sentence.
+    pub fn because(&mut self, reason: impl Into<String>) {
+        self.reasons.push(reason.into());
+    }
+
+    /// Names the attributes that were not stored. Names only: their values are dropped.
+    pub fn skipped(&mut self, names: &[String]) {
+        if !names.is_empty() {
+            self.because(format!("not stored: {}", names.join(", ")));
+        }
+    }
+
+    /// The row of a change that was made at `at`.
+    pub(super) fn row(&self, at: Timestamp, origin: &Origin) -> Row {
+        Row {
+            at,
+            request_id: origin.request_id.clone(),
+            actor: origin.actor.clone(),
+            source: origin.source.clone(),
+            action: self.action.clone(),
+            target_type: self.target_type,
+            target_id: self.target_id.clone(),
+            target_name: self.target_name.clone(),
+            verdict: self.verdict,
+            status: self.status,
+            scim_type: None,
+            reason: self.reasons.join("; "),
+            changes: self.changes.clone(),
+            mapping: self.mapping.clone(),
+        }
+    }
+}
+
+/// A change together with its audit row.
+struct Audited<F> {
+    origin: Origin,
+    entry: Entry,
+    clock: Clock,
+    change: Option<F>,
+}
+
+impl<T, F> Job for Audited<F>
+where
+    T: Send + 'static,
+    F: FnOnce(&Connection, &mut Entry, Timestamp) -> Result<T, Refusal> + Send + 'static,
+{
+    type Done = T;
+    type Refused = Refusal;
+
+    fn apply(&mut self, connection: &Connection) -> Result<T, Refusal> {
+        let change = self.change.take().ok_or(store::Error::Closed)?;
+        let now = (self.clock)();
+        let done = change(connection, &mut self.entry, now)?;
+        audit::append(connection, &self.entry.row(now, &self.origin))?;
+        Ok(done)
+    }
+
+    fn refused(&mut self, connection: &Connection, why: &Refusal) -> Result<(), store::Error> {
+        let mut row = self.entry.row((self.clock)(), &self.origin);
+        row.changes = None;
+        row.status = why.status();
+        row.scim_type = why.scim_type().map(crate::scim::ScimType::as_str);
+        row.verdict = match row.status {
+            500.. => Verdict::Failed,
+            _ => Verdict::Refused,
+        };
+        let reason = why.to_string();
+        row.reason = match row.reason.is_empty() {
+            true => reason,
+            false => format!("{reason}; {}", row.reason),
+        };
+        audit::append(connection, &row)?;
+        Ok(())
+    }
+}
+
+impl Directory {
+    /// Has the writer make `change` and write its audit row, in one transaction; or, if it is refused, the row alone.
+    pub(super) async fn change<T: Send + 'static>(
+        &self,
+        origin: &Origin,
+        entry: Entry,
+        change: impl FnOnce(&Connection, &mut Entry, Timestamp) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        self.store
+            .writer
+            .submit(Audited {
+                origin: origin.clone(),
+                entry,
+                clock: self.clock.clone(),
+                change: Some(change),
+            })
+            .await
+    }
+
+    /// Writes the row of a request that was refused before the directory saw it: too large, broken JSON, a scope that
+    /// does not reach. Comes back once the row is durable.
+    pub async fn refused(&self, origin: &Origin, mut entry: Entry) -> Result<(), Refusal> {
+        entry.verdict = Verdict::Refused;
+        self.change(origin, entry, |_, _, _| Ok(())).await
+    }
+}
+
+/// Repeats within this time are counted, not written one by one, so that a flood cannot fill the disk.
+const FOLD: Duration = Duration::from_secs(60);
+/// Kinds of refused authentication that are counted apart. A flood from more addresses at once is counted as one.
+const KINDS: usize = 256;
+
+/// What makes two refused authentications the same.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Kind {
+    address: Option<IpAddr>,
+    token_id: Option<String>,
+    reason: &'static str,
+}
+
+struct Repeats {
+    since: Timestamp,
+    count: u64,
+}
+
+/// Refused authentications of the last minute.
+#[derive(Default)]
+pub struct Denials {
+    kinds: Mutex<HashMap<Kind, Repeats>>,
+}
+
+impl Denials {
+    fn kinds(&self) -> std::sync::MutexGuard<'_, HashMap<Kind, Repeats>> {
+        self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts one. `true` if it is the first of its kind within a minute, which is written at once.
+    fn first(&self, mut kind: Kind, now: Timestamp) -> bool {
+        let mut kinds = self.kinds();
+        if kinds.len() >= KINDS && !kinds.contains_key(&kind) {
+            kind.address = None;
+            kind.token_id = None;
+        }
+        match kinds.get_mut(&kind) {
+            Some(repeats) => {
+                repeats.count += 1;
+                false
+            }
+            None => {
+                let (since, count) = (now, 0);
+                kinds.insert(kind, Repeats { since, count });
+                true
+            }
+        }
+    }
+
+    /// Takes out the kinds whose minute is over; all of them if `closing`.
+    fn due(&self, now: Timestamp, closing: bool) -> Vec<(Kind, Repeats)> {
+        self.kinds()
+            .extract_if(|_, repeats| {
+                closing || now.duration_since(repeats.since).unsigned_abs() >= FOLD
+            })
+            .collect()
+    }
+}
+
+impl Directory {
+    /// Notes a refused authentication: the first of its kind at once, repeats within a minute as a count. `token_id` is
+    /// the public half of what was presented, if it had the shape of a token.
+    pub async fn denied(
+        &self,
+        origin: &Origin,
+        address: IpAddr,
+        token_id: Option<&str>,
+        reason: &'static str,
+    ) -> Result<(), Refusal> {
+        let kind = Kind {
+            address: Some(address),
+            token_id: token_id.map(str::to_owned),
+            reason,
+        };
+        if !self.denials.first(kind, self.now()) {
+            return Ok(());
+        }
+        let mut entry = Entry::new("authenticate", 401).about("token", token_id);
+        entry.because(reason);
+        self.refused(origin, entry).await
+    }
+
+    /// Writes the counts of the kinds whose minute is over; of all if `closing`. What cannot be written is kept.
+    pub(super) async fn flush_denials(&self, closing: bool) -> Result<(), Refusal> {
+        let mut outcome = Ok(());
+        for (kind, repeats) in self.denials.due(self.now(), closing) {
+            if repeats.count == 0 {
+                continue;
+            }
+            if let Err(error) = self.write_repeats(&kind, &repeats).await {
+                self.denials.kinds().insert(kind, repeats);
+                outcome = Err(error);
+            }
+        }
+        outcome
+    }
+
+    async fn write_repeats(&self, kind: &Kind, repeats: &Repeats) -> Result<(), Refusal> {
+        let address = kind.address.map(|address| address.to_string());
+        let origin = Origin {
+            request_id: request_id(),
+            actor: "unknown".to_owned(),
+            source: address.unwrap_or_else(|| "several addresses".to_owned()),
+        };
+        let mut entry = Entry::new("authenticate", 401).about("token", kind.token_id.as_deref());
+        entry.because(format!(
+            "{}; {} more times within a minute of {}",
+            kind.reason,
+            repeats.count,
+            store::text::instant(repeats.since)
+        ));
+        self.refused(&origin, entry).await
+    }
+}

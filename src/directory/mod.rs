@@ -1,0 +1,104 @@
+//! The rules of the directory: users, mappings, accounts and their life, tokens, audit. It knows transactions, not
+//! HTTP.
+//!
+//! Each action is one function here, called by the server and by the command line alike. A change is one job for the
+//! writer thread that also writes the audit row; a read takes a read-only connection.
+
+pub mod account;
+pub mod audit;
+pub mod lifecycle;
+pub mod mapping;
+pub mod refusal;
+pub mod setup;
+pub mod tokens;
+pub mod users;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+
+pub use refusal::Refusal;
+
+use crate::scim::schema::Schemas;
+use crate::store::writer::Job;
+use crate::store::{self, Store};
+
+/// Where the present instant comes from.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// The clock of the machine, in whole milliseconds: what the tables can hold.
+pub fn system_clock() -> Clock {
+    Arc::new(|| {
+        let now = Timestamp::now();
+        Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+    })
+}
+
+/// The directory over one database.
+pub struct Directory {
+    store: Store,
+    schemas: Arc<Schemas>,
+    clock: Clock,
+    verified: tokens::Verified,
+    denials: audit::Denials,
+}
+
+impl Directory {
+    /// A directory over `store`, with the attributes that `schemas` describes.
+    pub fn new(store: Store, schemas: Arc<Schemas>, clock: Clock) -> Result<Self, Refusal> {
+        Ok(Self {
+            store,
+            schemas,
+            clock,
+            verified: tokens::Verified::new()?,
+            denials: audit::Denials::default(),
+        })
+    }
+
+    /// The schemas that its resources follow.
+    pub fn schemas(&self) -> &Schemas {
+        &self.schemas
+    }
+
+    /// The present instant.
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// Writes what is still held in memory and closes the file: after this it is complete by itself.
+    pub async fn close(&self) {
+        self.settle(true).await;
+        self.store.close();
+    }
+
+    /// Writes what lags behind on purpose: when tokens were used last, and refused authentications that repeated
+    /// within the last minute; with `closing` whether or not the minute is over. The server calls it now and then.
+    pub async fn settle(&self, closing: bool) {
+        let (used, denials) = tokio::join!(self.flush_used(), self.flush_denials(closing));
+        for error in [used.err(), denials.err()].into_iter().flatten() {
+            tracing::error!(%error, "could not be written; it is tried again");
+        }
+    }
+
+    /// Whether the writer answers: a job of its own goes through it, without a change.
+    pub async fn ready(&self) -> Result<(), Refusal> {
+        Ok(self.store.writer.submit(Nothing).await?)
+    }
+}
+
+/// A job that changes nothing.
+struct Nothing;
+
+impl Job for Nothing {
+    type Done = ();
+    type Refused = store::Error;
+
+    fn apply(&mut self, _: &Connection) -> Result<(), store::Error> {
+        Ok(())
+    }
+
+    fn refused(&mut self, _: &Connection, _: &store::Error) -> Result<(), store::Error> {
+        Ok(())
+    }
+}

@@ -1,0 +1,48 @@
+//! A new appliance: its database with the default rows and the first two tokens, whole or not at all.
+
+use std::path::Path;
+
+use jiff::SignedDuration;
+
+use super::audit::{Entry, Origin};
+use super::tokens::{self, DEFAULT_DAYS, Secret};
+use super::{Clock, Refusal};
+use crate::store::{audit, mappings, open, tokens::Scope};
+
+/// The tokens of a new appliance, shown once.
+pub struct FirstTokens {
+    /// For the identity provider.
+    pub provision: Secret,
+    /// For the administrator.
+    pub admin: Secret,
+}
+
+/// Makes the database at `path`: profile `Default`, storage `Default`, a last mapping `Default` for any user, and a
+/// token of each of the scopes `provision` and `admin`.
+pub fn create_database(
+    path: &Path,
+    origin: &Origin,
+    clock: &Clock,
+) -> Result<FirstTokens, Refusal> {
+    let now = clock();
+    let lifetime = SignedDuration::from_hours(24 * i64::from(DEFAULT_DAYS));
+    let provision = tokens::make("entra", Scope::Provision, now, lifetime)?;
+    let admin = tokens::make("admin", Scope::Admin, now, lifetime)?;
+    open::create(path, |connection| -> Result<(), Refusal> {
+        audit::insert_genesis(connection, now)?;
+        mappings::insert_defaults(connection)?;
+        let mut entry = Entry::new("appliance.init", 0);
+        entry.because("profile, storage and last mapping for any user, each called Default");
+        audit::append(connection, &entry.row(now, origin))?;
+        for issued in [&provision, &admin] {
+            let mut entry = Entry::new("token.create", 0).about("token", None);
+            tokens::add(connection, &mut entry, &issued.token)?;
+            audit::append(connection, &entry.row(now, origin))?;
+        }
+        Ok(())
+    })?;
+    Ok(FirstTokens {
+        provision: provision.secret,
+        admin: admin.secret,
+    })
+}

@@ -1,0 +1,369 @@
+//! Users: create, read, replace, patch, remove (design §3.3, §3.7–3.11).
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+use serde_json::Value;
+
+use super::account::{self, text};
+use super::audit::{Entry, Origin, Verdict};
+use super::lifecycle::{self, Event};
+use super::{Directory, Refusal, mapping};
+use crate::scim::patch::{self, Patch};
+use crate::scim::query::{Page, Query};
+use crate::scim::resource::{self, Parsed};
+use crate::scim::schema::{ResourceType, Schemas};
+use crate::scim::{Error, Object, ScimType};
+use crate::store::lower;
+pub use crate::store::users::User;
+use crate::store::users::{self, ManagedBy, Standing, Status};
+
+/// One page of a list.
+#[derive(Debug)]
+pub struct Listing {
+    /// How many match in all.
+    pub total: u64,
+    /// Those on this page.
+    pub users: Vec<User>,
+}
+
+impl Directory {
+    /// Creates the user (RFC 7644 §3.3), adopts the hand-made account that has its name, or brings back the account
+    /// of a person who was deleted.
+    pub async fn create_user(&self, origin: &Origin, parsed: Parsed) -> Result<User, Refusal> {
+        let schemas = self.schemas.clone();
+        let entry = Entry::new("user.create", 201).about("User", None);
+        self.change(origin, entry, move |connection, entry, now| {
+            Change {
+                connection,
+                entry,
+                now,
+                schemas: &schemas,
+            }
+            .create(parsed)
+        })
+        .await
+    }
+
+    /// The visible user with this id.
+    pub fn user(&self, id: &str) -> Result<User, Refusal> {
+        self.store
+            .readers
+            .short(|connection| existing(connection, id))
+    }
+
+    /// The visible users that a query names, in the order of their creation.
+    pub async fn list_users(&self, query: &Query) -> Result<Listing, Refusal> {
+        let condition = lower::users(query.filter.as_ref(), &self.schemas);
+        let (start, count) = match &query.page {
+            Page::Index { start, count } => (*start, *count),
+            Page::Cursor { .. } => {
+                return Err(Error::new(
+                    ScimType::InvalidCursor,
+                    "paging by cursor is not offered; use startIndex and count",
+                )
+                .into());
+            }
+        };
+        let count = count.unwrap_or(PAGE).min(PAGE_LIMIT);
+        let schemas = self.schemas.clone();
+        let filter = query.filter.clone();
+        let indexed = condition.indexed;
+        let read = move |connection: &Connection| -> Result<Listing, Refusal> {
+            let (total, users) = users::list(connection, &condition, start, count, |user| {
+                filter.as_ref().is_none_or(|filter| {
+                    filter.matches(&represent(user, "", &schemas), ResourceType::User, &schemas)
+                })
+            })?;
+            Ok(Listing { total, users })
+        };
+        match indexed {
+            true => self.store.readers.short(read),
+            false => self.store.readers.long(read).await,
+        }
+    }
+
+    /// Replaces the user by another resource (RFC 7644 §3.5.1); what `active`, `externalId` and kept extension
+    /// attributes were stays where the new resource leaves them out.
+    pub async fn replace_user(
+        &self,
+        origin: &Origin,
+        id: &str,
+        parsed: Parsed,
+    ) -> Result<User, Refusal> {
+        let schemas = self.schemas.clone();
+        let id = id.to_owned();
+        let entry = Entry::new("user.replace", 200).about("User", Some(&id));
+        self.change(origin, entry, move |connection, entry, now| {
+            let before = existing(connection, &id)?;
+            entry.target_name = Some(before.account.email.clone());
+            entry.skipped(&parsed.skipped);
+            let attributes = with_kept(parsed.attributes, &before.resource, &schemas);
+            Change {
+                connection,
+                entry,
+                now,
+                schemas: &schemas,
+            }
+            .write(before, attributes)
+        })
+        .await
+    }
+
+    /// Changes the user by a PATCH (RFC 7644 §3.5.2): all of its operations or none.
+    pub async fn patch_user(
+        &self,
+        origin: &Origin,
+        id: &str,
+        patch: Patch,
+    ) -> Result<User, Refusal> {
+        let schemas = self.schemas.clone();
+        let id = id.to_owned();
+        let entry = Entry::new("user.patch", 200).about("User", Some(&id));
+        self.change(origin, entry, move |connection, entry, now| {
+            let before = existing(connection, &id)?;
+            entry.target_name = Some(before.account.email.clone());
+            let patched = patch::apply(&patch, &before.resource, ResourceType::User, &schemas)?;
+            entry.skipped(&patched.skipped);
+            Change {
+                connection,
+                entry,
+                now,
+                schemas: &schemas,
+            }
+            .write(before, patched.attributes)
+        })
+        .await
+    }
+
+    /// Removes the user from SCIM's sight (RFC 7644 §3.6). The account stays, preserved.
+    pub async fn delete_user(&self, origin: &Origin, id: &str) -> Result<(), Refusal> {
+        let schemas = self.schemas.clone();
+        let id = id.to_owned();
+        let entry = Entry::new("user.delete", 204).about("User", Some(&id));
+        self.change(origin, entry, move |connection, entry, now| {
+            let before = existing(connection, &id)?;
+            entry.target_name = Some(before.account.email.clone());
+            entry.because("removed by the identity provider; the account is preserved");
+            let attributes = before.resource.clone();
+            Change {
+                connection,
+                entry,
+                now,
+                schemas: &schemas,
+            }
+            .revise(before, attributes, Event::Removed)?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// The user's SCIM representation; `base` is the URL that its location starts with.
+    pub fn represent(&self, user: &User, base: &str) -> Object {
+        represent(user, base, &self.schemas)
+    }
+}
+
+/// Resources on a page that asks for no number.
+pub const PAGE: u64 = 100;
+/// Resources on a page at the most: what bounds the memory of one answer.
+pub const PAGE_LIMIT: u64 = 1000;
+
+/// A user as SCIM shows it.
+fn represent(user: &User, base: &str, schemas: &Schemas) -> Object {
+    let meta = resource::Meta {
+        created: crate::store::text::instant(user.created),
+        last_modified: crate::store::text::instant(user.modified),
+        location: format!("{base}/Users/{}", user.id),
+        version: user.etag(),
+    };
+    resource::render(&user.resource, &user.id, &meta, ResourceType::User, schemas)
+}
+
+fn existing(connection: &Connection, id: &str) -> Result<User, Refusal> {
+    users::visible(connection, id)?.ok_or_else(|| Refusal::NotFound {
+        what: "User",
+        id: id.to_owned(),
+    })
+}
+
+/// A new resource with what a PUT does not clear (design §8).
+fn with_kept(mut attributes: Object, before: &Object, schemas: &Schemas) -> Object {
+    for name in ["active", "externalId"] {
+        keep(&mut attributes, before, name);
+    }
+    for kept in schemas.kept_at_root() {
+        keep(&mut attributes, before, kept.name);
+    }
+    let open = schemas.open().iter().map(String::as_str);
+    for urn in open.chain([schemas.custom_urn()]) {
+        let Some(Value::Object(stored)) = before.get(urn) else {
+            continue;
+        };
+        let sent = attributes
+            .entry(urn)
+            .or_insert_with(|| Value::Object(Object::new()));
+        if let Value::Object(sent) = sent {
+            for name in stored.keys() {
+                keep(sent, stored, name);
+            }
+        }
+    }
+    attributes
+}
+
+fn keep(attributes: &mut Object, before: &Object, name: &str) {
+    if let (None, Some(value)) = (attributes.get(name), before.get(name)) {
+        attributes.insert(name.to_owned(), value.clone());
+    }
+}
+
+/// A change to users under way: the transaction it is in and the audit entry it fills.
+struct Change<'a> {
+    connection: &'a Connection,
+    entry: &'a mut Entry,
+    now: Timestamp,
+    schemas: &'a Schemas,
+}
+
+impl Change<'_> {
+    fn create(self, mut parsed: Parsed) -> Result<User, Refusal> {
+        let user_name = text(&parsed.attributes, "userName")
+            .unwrap_or_default()
+            .to_owned();
+        self.entry.target_name = Some(user_name.clone());
+        self.entry.skipped(&parsed.skipped);
+        let active = active(&mut parsed.attributes);
+        if let Some(present) = users::named(self.connection, &user_name)? {
+            if present.standing.managed_by == ManagedBy::Manual {
+                return self.write(present, parsed.attributes);
+            }
+            return Err(taken(&user_name, &present));
+        }
+        if let Some(gone) = self.who_returns(&parsed.attributes, &user_name)? {
+            self.entry
+                .because("the person is back; the account that was kept is theirs again");
+            return self.revise(gone, parsed.attributes, Event::Returned { active });
+        }
+        let assignment = mapping::classify(self.connection, &parsed, self.schemas, self.entry)?;
+        let standing = lifecycle::after(lifecycle::NEW, Event::Written { active }, self.now)?;
+        if standing.status() == Status::Active {
+            mapping::claim_place(self.connection, assignment.profile)?;
+        }
+        let user = User {
+            id: uuid::Uuid::now_v7().to_string(),
+            account: account::derive(&parsed.attributes, self.schemas.custom_urn(), self.entry),
+            resource: parsed.attributes,
+            version: 1,
+            standing,
+            assignment,
+            created: self.now,
+            modified: self.now,
+        };
+        users::insert(self.connection, &user)?;
+        self.entry.target_id = Some(user.id.clone());
+        self.entry.changes = Some(resource::changes(&Object::new(), &user.resource));
+        Ok(user)
+    }
+
+    /// The hidden account of the person that a POST describes (design §8, who comes back).
+    fn who_returns(&self, attributes: &Object, user_name: &str) -> Result<Option<User>, Refusal> {
+        Ok(match text(attributes, "externalId") {
+            Some(external_id) => users::hidden_by_external_id(self.connection, external_id)?,
+            None => users::hidden_by_user_name(self.connection, user_name)?,
+        })
+    }
+
+    /// A write by the identity provider to a visible user.
+    fn write(self, before: User, mut attributes: Object) -> Result<User, Refusal> {
+        let active = active(&mut attributes);
+        self.revise(before, attributes, Event::Written { active })
+    }
+
+    /// Gives `before` new attributes and has `event` happen to it; nothing is written where nothing differs.
+    fn revise(
+        mut self,
+        before: User,
+        mut attributes: Object,
+        event: Event,
+    ) -> Result<User, Refusal> {
+        self.entry.target_id = Some(before.id.clone());
+        let standing = lifecycle::after(before.standing, event, self.now)?;
+        let status = standing.status();
+        attributes.insert("active".to_owned(), (status == Status::Active).into());
+        if status == Status::Active && before.standing.status() == Status::Preserved {
+            mapping::claim_place(self.connection, before.assignment.profile)?;
+        }
+        let changes = resource::changes(&before.resource, &attributes);
+        if changes.is_empty() && standing == before.standing {
+            self.entry.verdict = Verdict::Unchanged;
+            self.entry.because("it was already so");
+            return Ok(before);
+        }
+        let renamed = changes.contains_key("userName") || !before.standing.visible;
+        if renamed && standing.visible {
+            self.refuse_taken(&before.id, &attributes)?;
+        }
+        self.explain(before.standing, standing);
+        let emails_changed = changes.contains_key("emails");
+        self.entry.changes = Some(changes);
+        let user = User {
+            account: account::derive(&attributes, self.schemas.custom_urn(), self.entry),
+            resource: attributes,
+            version: before.version + 1,
+            standing,
+            modified: self.now,
+            ..before
+        };
+        users::update(self.connection, &user, emails_changed)?;
+        Ok(user)
+    }
+
+    fn refuse_taken(&self, id: &str, attributes: &Object) -> Result<(), Refusal> {
+        let user_name = text(attributes, "userName").unwrap_or_default();
+        match users::named(self.connection, user_name)? {
+            Some(other) if other.id != id => Err(taken(user_name, &other)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Says in the audit what happened to the account beside its attributes.
+    fn explain(&mut self, before: Standing, after: Standing) {
+        if before.managed_by != after.managed_by {
+            self.entry.because(
+                "the hand-made account is now managed by the identity provider; profile, storage and quota stay",
+            );
+        }
+        match (before.status(), after.status()) {
+            (Status::Active, Status::Preserved) if after.visible => {
+                self.entry
+                    .because("active=false was sent; the account is preserved");
+            }
+            (Status::Preserved, Status::Active) => {
+                self.entry
+                    .because("active=true was sent; the account is active again");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// `active` of a resource; true where it is absent, and then written into it (design §8).
+fn active(attributes: &mut Object) -> bool {
+    attributes
+        .entry("active")
+        .or_insert(Value::Bool(true))
+        .as_bool()
+        .unwrap_or(true)
+}
+
+/// 409: the name is another's. The detail names the other account, because the names may differ as they were sent.
+fn taken(user_name: &str, present: &User) -> Refusal {
+    Error::new(
+        ScimType::Uniqueness,
+        format!(
+            "userName {user_name} is taken: user {} has the account {}",
+            present.id, present.account.username
+        ),
+    )
+    .into()
+}

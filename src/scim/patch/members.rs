@@ -1,0 +1,338 @@
+//! The members of a group, apart from its other attributes: a group may have 100,000 of them, and no change of a few
+//! may read them all. What is wanted of them is told as a list of changes by id, for the store to carry out in order
+//! (C-96..C-105).
+
+use serde_json::Value;
+
+use super::{Operation, Patch};
+use crate::scim::filter::Filter;
+use crate::scim::path::{AttrPath, Path};
+use crate::scim::resource::{Change, coerce, distinct};
+use crate::scim::schema::{Attribute, Place, ResourceType, Schemas};
+use crate::scim::{Error, Object, ScimType};
+
+/// The attribute that is set apart.
+const MEMBERS: &str = "members";
+
+/// A member as the client names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Id of the user or group.
+    pub value: String,
+    /// `User` or `Group`, as sent.
+    pub member_type: Option<String>,
+    /// Name, as sent.
+    pub display: Option<String>,
+}
+
+/// A change of a group's members. Adding one that is there and removing one that is not change nothing (C-97, C-99).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MemberChange {
+    /// These as well.
+    Add(Vec<Member>),
+    /// Not these, by id.
+    Remove(Vec<String>),
+    /// None (C-100).
+    Clear,
+    /// These and no others (C-102).
+    Replace(Vec<Member>),
+}
+
+/// A group's PATCH, in two parts that do not depend on each other.
+#[derive(Debug, Clone)]
+pub struct Split {
+    /// What happens to the members, in this order (C-105).
+    pub members: Vec<MemberChange>,
+    /// The other operations, for [`super::apply()`].
+    pub rest: Patch,
+    /// Names of what was sent about members and is not stored.
+    pub skipped: Vec<String>,
+}
+
+/// Takes the operations on members out of the PATCH of a group.
+pub fn take_members(patch: Patch, schemas: &Schemas) -> Result<Split, Error> {
+    let mut split = Split {
+        members: Vec::new(),
+        rest: Patch {
+            operations: Vec::new(),
+        },
+        skipped: Vec::new(),
+    };
+    for operation in patch.operations {
+        let attribute = match &operation.path {
+            Path::Attribute(attr) | Path::Element { attr, .. } => members(attr, schemas),
+            Path::Extension(_) => None,
+        };
+        match attribute {
+            None => split.rest.operations.push(operation),
+            Some(attribute) => split.take(attribute, operation)?,
+        }
+    }
+    split.skipped = distinct(split.skipped);
+    Ok(split)
+}
+
+/// Takes the members out of the attributes of a group's POST or PUT.
+pub fn members_of(attributes: &mut Object) -> Vec<Member> {
+    match attributes.shift_remove(MEMBERS) {
+        Some(Value::Array(values)) => values.into_iter().filter_map(member).collect(),
+        _ => vec![],
+    }
+}
+
+impl Split {
+    fn take(&mut self, attribute: &Attribute, operation: Operation) -> Result<(), Error> {
+        let (filter, sub) = match operation.path {
+            Path::Element { filter, sub, .. } => (Some(filter), sub),
+            Path::Attribute(attr) => (None, attr.sub),
+            Path::Extension(_) => (None, None),
+        };
+        // Only the id is stored of a member: everything else the server tells by itself.
+        if let Some(sub) = sub
+            .as_deref()
+            .filter(|sub| !sub.eq_ignore_ascii_case("value"))
+        {
+            self.skipped.push(format!("{MEMBERS}.{sub}"));
+            return Ok(());
+        }
+        match (filter, operation.change) {
+            (None, Change::Add(value)) => {
+                let added = self.read(attribute, None, value)?;
+                self.members.push(MemberChange::Add(added));
+            }
+            (None, Change::Replace(value)) => {
+                let all = self.read(attribute, None, value)?;
+                self.members.push(MemberChange::Replace(all));
+            }
+            (None, Change::Remove(None)) => self.members.push(MemberChange::Clear),
+            // A list, also an empty one, never means all (C-101, T-05).
+            (None, Change::Remove(Some(value))) => {
+                let listed = self.read(attribute, None, value)?;
+                let ids = listed.into_iter().map(|member| member.value).collect();
+                self.members.push(MemberChange::Remove(ids));
+            }
+            (Some(filter), Change::Remove(_)) => {
+                let ids = ids(&filter, attribute).ok_or_else(|| {
+                    Error::new(
+                        ScimType::InvalidFilter,
+                        "a member is removed by its value: members[value eq \"id\"]",
+                    )
+                })?;
+                self.members.push(MemberChange::Remove(ids));
+            }
+            (Some(filter), Change::Add(value)) => {
+                let added = self.read(attribute, Some(&filter), value)?;
+                self.members.push(MemberChange::Add(added));
+            }
+            (Some(filter), Change::Replace(value)) => {
+                let added = self.read(attribute, Some(&filter), value)?;
+                if let Some(ids) = ids(&filter, attribute) {
+                    self.members.push(MemberChange::Remove(ids));
+                }
+                self.members.push(MemberChange::Add(added));
+            }
+        }
+        Ok(())
+    }
+
+    /// The members that `value` names, in any of its forms (C-96, C-104), with what `filter` says about them.
+    fn read(
+        &mut self,
+        attribute: &Attribute,
+        filter: Option<&Filter>,
+        value: Value,
+    ) -> Result<Vec<Member>, Error> {
+        let implied = filter
+            .and_then(|filter| filter.implied(attribute))
+            .unwrap_or_default();
+        let Some(Value::Array(values)) = coerce(attribute, value, &mut self.skipped)? else {
+            return Ok(vec![]);
+        };
+        let mut members = Vec::with_capacity(values.len());
+        for mut value in values {
+            if let Value::Object(given) = &mut value {
+                for (name, implied) in &implied {
+                    given.entry(name.clone()).or_insert_with(|| implied.clone());
+                }
+            }
+            match member(value) {
+                Some(member) => members.push(member),
+                None => self.skipped.push(MEMBERS.to_owned()),
+            }
+        }
+        Ok(members)
+    }
+}
+
+/// The description of `members`, if that is what the path names.
+fn members<'s>(attr: &AttrPath, schemas: &'s Schemas) -> Option<&'s Attribute> {
+    match schemas.resolve(ResourceType::Group, attr.urn.as_deref(), &attr.name) {
+        Place::Known { attribute, .. } if attribute.name == MEMBERS => Some(attribute),
+        _ => None,
+    }
+}
+
+/// A member without an id is none.
+fn member(value: Value) -> Option<Member> {
+    let text = |name| Some(value.get(name)?.as_str()?.to_owned());
+    Some(Member {
+        value: text("value")?,
+        member_type: text("type"),
+        display: text("display"),
+    })
+}
+
+/// The ids that a filter names: `value eq "a"`, alone, joined by `or`, or with more terms joined by `and`.
+fn ids(filter: &Filter, attribute: &Attribute) -> Option<Vec<String>> {
+    match filter {
+        Filter::Or(terms) => {
+            let ids: Option<Vec<_>> = terms.iter().map(|term| ids(term, attribute)).collect();
+            Some(ids?.into_iter().flatten().collect())
+        }
+        other => match other.implied(attribute)?.get("value")? {
+            Value::String(id) => Some(vec![id.clone()]),
+            _ => None,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::scim::patch::{apply, parse};
+    use crate::scim::schema::{CUSTOM_URN, GROUP_URN};
+
+    fn table() -> Schemas {
+        Schemas::new(CUSTOM_URN, &[])
+    }
+
+    fn operations(operations: Value) -> Value {
+        json!({"Operations": operations})
+    }
+
+    #[test]
+    fn groups() {
+        let stored = json!({"displayName": "g"}).as_object().unwrap().clone();
+        let member = |value: &str| Member {
+            value: value.to_owned(),
+            member_type: None,
+            display: None,
+        };
+        let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+        let rows = [
+            (
+                "C-96 and C-104",
+                json!([{"op": "Add", "path": "members", "value": [{"$ref": null, "value": "U1"}, {"value": "U2", "displayName": "n"}]},
+                   {"name": "addMember", "op": "add", "path": "members", "value": "string id 1"}]),
+                vec![
+                    MemberChange::Add(vec![member("U1"), member("U2")]),
+                    MemberChange::Add(vec![member("string id 1")]),
+                ],
+                "g",
+                ids(&["members.displayName"]),
+            ),
+            (
+                "C-98 and C-101",
+                json!([{"op": "Remove", "path": "members", "value": [{"$ref": null, "value": "U1"}]},
+                   {"op": "Remove", "path": "members", "value": []}]),
+                vec![
+                    MemberChange::Remove(ids(&["U1"])),
+                    MemberChange::Remove(vec![]),
+                ],
+                "g",
+                vec![],
+            ),
+            (
+                "C-53 and C-99",
+                json!([{"op": "remove", "path": "members[value eq \"U1\"]"},
+                   {"op": "remove", "path": format!("{GROUP_URN}:members[value eq \"U1\" or value eq \"U2\"]")},
+                   {"op": "remove", "path": "members[value eq \"U3\" and type eq \"User\"].value"}]),
+                vec![
+                    MemberChange::Remove(ids(&["U1"])),
+                    MemberChange::Remove(ids(&["U1", "U2"])),
+                    MemberChange::Remove(ids(&["U3"])),
+                ],
+                "g",
+                vec![],
+            ),
+            (
+                "C-100",
+                json!([{"op": "remove", "path": "members"}]),
+                vec![MemberChange::Clear],
+                "g",
+                vec![],
+            ),
+            (
+                "C-102",
+                json!([{"op": "replace", "path": "members", "value": [{"value": "U1"}]}]),
+                vec![MemberChange::Replace(vec![member("U1")])],
+                "g",
+                vec![],
+            ),
+            (
+                "C-95, P5, C-105",
+                json!([{"op": "add", "path": "members", "value": "U1"},
+                   {"op": "replace", "value": {"displayName": "n", "Members": [{"value": "U2"}]}},
+                   {"op": "remove", "path": "members[value eq \"U2\"]"}]),
+                vec![
+                    MemberChange::Add(vec![member("U1")]),
+                    MemberChange::Replace(vec![member("U2")]),
+                    MemberChange::Remove(ids(&["U2"])),
+                ],
+                "n",
+                vec![],
+            ),
+            (
+                "discovery mode",
+                json!([{"op": "add", "path": "members[type eq \"Group\"].value", "value": "G2"},
+                   {"op": "add", "path": "members[value eq \"U1\"].display", "value": "n"},
+                   {"op": "replace", "path": "members[value eq \"U1\"]", "value": {"value": "U2"}},
+                   {"op": "add", "path": "members", "value": [{"display": "n"}]}]),
+                vec![
+                    MemberChange::Add(vec![Member {
+                        member_type: Some("Group".into()),
+                        ..member("G2")
+                    }]),
+                    MemberChange::Remove(ids(&["U1"])),
+                    MemberChange::Add(vec![member("U2")]),
+                    MemberChange::Add(vec![]),
+                ],
+                "g",
+                ids(&["members", "members.display"]),
+            ),
+        ];
+        for (case, sent, members, name, skipped) in rows {
+            let patch = parse(operations(sent), ResourceType::Group, &table()).expect(case);
+            let split = take_members(patch, &table()).expect(case);
+            assert_eq!(split.members, members, "{case}");
+            assert_eq!(split.skipped, skipped, "{case}");
+            let result = apply(&split.rest, &stored, ResourceType::Group, &table()).expect(case);
+            assert_eq!(
+                Value::Object(result.attributes),
+                json!({"displayName": name}),
+                "{case}"
+            );
+        }
+        let patch = operations(json!([{"op": "remove", "path": "members[type eq \"secret\"]"}]));
+        let patch = parse(patch, ResourceType::Group, &table()).unwrap();
+        let error = take_members(patch, &table()).unwrap_err();
+        assert_eq!(error.kind, ScimType::InvalidFilter);
+        assert!(!error.detail.contains("secret"));
+
+        let mut attributes = json!({"displayName": "g", "members": [{"value": "U1", "type": "User"}, {"display": "n"}]})
+        .as_object()
+        .unwrap()
+        .clone();
+        let found = members_of(&mut attributes);
+        assert_eq!(
+            found,
+            [Member {
+                member_type: Some("User".into()),
+                ..member("U1")
+            }]
+        );
+        assert!(!attributes.contains_key("members"));
+    }
+}

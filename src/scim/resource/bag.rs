@@ -1,0 +1,93 @@
+//! A bag of attributes, which is a body or the value of a PATCH operation without a path, taken apart into one entry
+//! an attribute: dotted keys, keys with a URN, objects under a URN (C-22, C-50, T-07).
+
+use serde_json::Value;
+
+use super::value::is_empty;
+use crate::scim::path::{AttrPath, Path};
+use crate::scim::schema::{ResourceType, Schemas};
+use crate::scim::{Error, Object, ScimType};
+
+/// The attributes of `bag` with their values, in its order. An extension that is no object stands under its own path.
+/// Keys that are no path stand under their own name: it is unknown, and skipped like every unknown one.
+pub(in crate::scim) fn entries(
+    bag: Object,
+    resource_type: ResourceType,
+    schemas: &Schemas,
+) -> Result<Vec<(Path, Value)>, Error> {
+    let mut entries = Vec::with_capacity(bag.len());
+    let core = schemas.core(resource_type).urn.as_ref();
+    for (key, value) in bag {
+        if key.eq_ignore_ascii_case(core) {
+            match value {
+                Value::Object(inner) => extend(&mut entries, core, inner, resource_type, schemas),
+                value if is_empty(&value) => {}
+                _ => return Err(not_an_object(core)),
+            }
+            continue;
+        }
+        match (path(&key, resource_type, schemas), value) {
+            (Path::Extension(urn), Value::Object(inner)) => {
+                extend(&mut entries, &urn, inner, resource_type, schemas);
+            }
+            (Path::Attribute(attr), Value::Object(inner))
+                if is_unknown_extension(&attr, resource_type, schemas) =>
+            {
+                extend(&mut entries, &key, inner, resource_type, schemas);
+            }
+            (path, value) => entries.push((path, value)),
+        }
+    }
+    Ok(entries)
+}
+
+/// That an extension has a value which is no object.
+pub(super) fn not_an_object(urn: &str) -> Error {
+    Error::new(ScimType::InvalidValue, format!("{urn} must be an object"))
+}
+
+fn extend(
+    entries: &mut Vec<(Path, Value)>,
+    urn: &str,
+    inner: Object,
+    resource_type: ResourceType,
+    schemas: &Schemas,
+) {
+    let described = schemas.core(resource_type).urn.eq_ignore_ascii_case(urn)
+        || schemas
+            .extensions(resource_type)
+            .any(|schema| schema.urn.eq_ignore_ascii_case(urn));
+    for (name, value) in inner {
+        let path = if described && name.contains(['.', '[']) {
+            path(&format!("{urn}:{name}"), resource_type, schemas)
+        } else {
+            named(Some(urn), name)
+        };
+        entries.push((path, value));
+    }
+}
+
+fn path(key: &str, resource_type: ResourceType, schemas: &Schemas) -> Path {
+    if !key.contains([':', '.', '[']) {
+        return named(None, key.to_owned());
+    }
+    Path::parse(key, resource_type, schemas).unwrap_or_else(|_| named(None, key.to_owned()))
+}
+
+fn named(urn: Option<&str>, name: String) -> Path {
+    Path::Attribute(AttrPath {
+        urn: urn.map(str::to_owned),
+        name,
+        sub: None,
+    })
+}
+
+/// Whether an object under this key is an extension that the appliance does not know, rather than an attribute.
+fn is_unknown_extension(attr: &AttrPath, resource_type: ResourceType, schemas: &Schemas) -> bool {
+    attr.urn.as_deref().is_some_and(|urn| {
+        !schemas
+            .urns(resource_type)
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(urn))
+    })
+}

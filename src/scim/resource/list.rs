@@ -1,0 +1,297 @@
+//! Changes of one attribute's value, single or multi-valued, and which values of a list are the same. Indexes never
+//! name a value: values are found by what they hold (T-26).
+
+use serde_json::Value;
+
+use super::edit::Change;
+use super::value::{coerce, coerce_in, elements, given, limit, merge};
+use crate::scim::filter::Filter;
+use crate::scim::schema::Attribute;
+use crate::scim::{Error, Object, fold};
+
+/// Changes the value of a single-valued attribute, or its sub-attribute `sub`.
+pub(super) fn change_single(
+    attribute: &Attribute,
+    old: Option<Value>,
+    sub: Option<&Attribute>,
+    change: Change,
+    skipped: &mut Vec<String>,
+) -> Result<Option<Value>, Error> {
+    if attribute.sub_attributes.is_empty() {
+        return change_simple(None, attribute, old, change, skipped);
+    }
+    let mut object = into_object(old);
+    match (sub, change) {
+        (Some(sub), change) => change_sub(attribute, &mut object, sub, change, skipped)?,
+        (None, Change::Add(value) | Change::Replace(value)) => {
+            let Some(given) = given(attribute, value)? else {
+                return Ok(None);
+            };
+            // A reference to someone else is another reference: nothing of the old one may stay (C-46, C-47).
+            if attribute.sub("value").is_some()
+                && given.keys().any(|name| name.eq_ignore_ascii_case("value"))
+            {
+                object.clear();
+            }
+            merge(attribute, &mut object, given, skipped)?;
+        }
+        (None, Change::Remove(None)) => return Ok(None),
+        (None, Change::Remove(Some(value))) => {
+            let listed = coerce(attribute, value, skipped)?.map(|listed| into_object(Some(listed)));
+            if listed.is_none_or(|listed| covers(attribute, &object, &listed)) {
+                return Ok(None);
+            }
+        }
+    }
+    Ok((!object.is_empty()).then_some(Value::Object(object)))
+}
+
+/// Changes a value that has no sub-attributes. A removal that names a value removes that value only (T-06).
+fn change_simple(
+    parent: Option<&Attribute>,
+    attribute: &Attribute,
+    old: Option<Value>,
+    change: Change,
+    skipped: &mut Vec<String>,
+) -> Result<Option<Value>, Error> {
+    match change {
+        Change::Add(value) | Change::Replace(value) => coerce_in(parent, attribute, value, skipped),
+        Change::Remove(None) => Ok(None),
+        Change::Remove(Some(value)) => {
+            let listed = coerce_in(parent, attribute, value, skipped)?;
+            let other = listed.is_some() && !same(attribute, old.as_ref(), listed.as_ref());
+            Ok(old.filter(|_| other))
+        }
+    }
+}
+
+fn change_sub(
+    attribute: &Attribute,
+    object: &mut Object,
+    sub: &Attribute,
+    change: Change,
+    skipped: &mut Vec<String>,
+) -> Result<(), Error> {
+    let old = object.get_mut(sub.name).map(Value::take);
+    match change_simple(Some(attribute), sub, old, change, skipped)? {
+        Some(value) => object.insert(sub.name.to_owned(), value),
+        None => object.shift_remove(sub.name),
+    };
+    Ok(())
+}
+
+/// Changes a list as a whole: adding never doubles a value (T-16), removing a value takes only those that are listed
+/// (T-05).
+pub(super) fn change_list(
+    attribute: &Attribute,
+    list: &mut Vec<Value>,
+    change: Change,
+    skipped: &mut Vec<String>,
+) -> Result<(), Error> {
+    match change {
+        Change::Add(value) => {
+            for element in elements(attribute, value, skipped)? {
+                add(attribute, list, element);
+            }
+            limit(attribute, list.len())?;
+        }
+        Change::Replace(value) => {
+            let elements = elements(attribute, value, skipped)?;
+            *list = elements.into_iter().map(Value::Object).collect();
+        }
+        Change::Remove(None) => list.clear(),
+        Change::Remove(Some(value)) => {
+            let listed = elements(attribute, value, skipped)?;
+            let is_listed = |old: &Object| listed.iter().any(|new| covers(attribute, old, new));
+            list.retain(|old| !old.as_object().is_some_and(is_listed));
+        }
+    }
+    Ok(())
+}
+
+/// Changes those elements that `filter` matches, or all, or their sub-attribute `sub`. Where none matches, adding and
+/// replacing build the element from what the filter says (T-03, T-04, C-54, C-55). An element that a removal leaves
+/// without anything but its kind goes as well (C-60).
+pub(super) fn change_elements(
+    attribute: &Attribute,
+    list: &mut Vec<Value>,
+    filter: Option<&Filter>,
+    sub: Option<&Attribute>,
+    change: Change,
+    skipped: &mut Vec<String>,
+) -> Result<(), Error> {
+    let matched: Vec<bool> = list
+        .iter()
+        .map(|element| filter.is_none_or(|filter| filter.matches_element(element, attribute)))
+        .collect();
+    let whole = sub.is_none() && matches!(change, Change::Replace(_));
+    let given = match (sub, change) {
+        (Some(sub), Change::Add(value) | Change::Replace(value)) => {
+            Object::from_iter([(sub.name.to_owned(), value)])
+        }
+        (None, Change::Add(value) | Change::Replace(value)) => match given(attribute, value)? {
+            Some(given) => given,
+            None => return remove_elements(attribute, list, &matched, None, None, skipped),
+        },
+        (sub, Change::Remove(value)) => {
+            return remove_elements(attribute, list, &matched, sub, value, skipped);
+        }
+    };
+    let mut set = Object::new();
+    merge(attribute, &mut set, given.clone(), skipped)?;
+    if set.is_empty() {
+        // Nothing but nulls: no element is made for them, and none stays that held nothing else.
+        for element in selected(list, &matched) {
+            merge(attribute, element, given.clone(), skipped)?;
+        }
+        drop_bare(list, &matched);
+        return Ok(());
+    }
+    let mut built = Object::new();
+    if let Some(implied) = filter.and_then(|filter| filter.implied(attribute)) {
+        merge(attribute, &mut built, implied, skipped)?;
+    }
+    merge(attribute, &mut built, given.clone(), skipped)?;
+    let Some(first) = matched.iter().position(|matched| *matched) else {
+        // The change before may have taken from the element what the filter asks for.
+        let mut elements = list.iter().filter_map(Value::as_object);
+        if !elements.any(|element| holds(attribute, element, built.iter())) {
+            add(attribute, list, built);
+        }
+        return limit(attribute, list.len());
+    };
+    for element in selected(list, &matched) {
+        if whole {
+            element.clone_from(&built);
+        } else {
+            merge(attribute, element, given.clone(), skipped)?;
+        }
+    }
+    if is_primary(if whole { &built } else { &set }) {
+        crown(list, first);
+    }
+    Ok(())
+}
+
+fn remove_elements(
+    attribute: &Attribute,
+    list: &mut Vec<Value>,
+    matched: &[bool],
+    sub: Option<&Attribute>,
+    value: Option<Value>,
+    skipped: &mut Vec<String>,
+) -> Result<(), Error> {
+    let Some(sub) = sub else {
+        let mut matched = matched.iter();
+        list.retain(|_| matched.next() != Some(&true));
+        return Ok(());
+    };
+    for element in selected(list, matched) {
+        change_sub(
+            attribute,
+            element,
+            sub,
+            Change::Remove(value.clone()),
+            skipped,
+        )?;
+    }
+    drop_bare(list, matched);
+    Ok(())
+}
+
+/// Adds an element, or completes the one that is the same. A new primary value takes the place of the old (C-59).
+fn add(attribute: &Attribute, list: &mut Vec<Value>, new: Object) {
+    let identified = new.contains_key("value");
+    let place = list
+        .iter()
+        .filter_map(Value::as_object)
+        .position(|old| covers(attribute, old, &new) && (identified || !old.contains_key("value")))
+        .unwrap_or(list.len());
+    let crowned = is_primary(&new);
+    match list.get_mut(place).and_then(Value::as_object_mut) {
+        Some(old) if identified => old.extend(new),
+        Some(_) => {}
+        None => list.push(Value::Object(new)),
+    }
+    if crowned {
+        crown(list, place);
+    }
+}
+
+/// Leaves the element at `winner` the only primary one (RFC 7643 §2.4, C-59).
+fn crown(list: &mut [Value], winner: usize) {
+    for (place, element) in list.iter_mut().enumerate() {
+        if place != winner
+            && let Some(Value::Bool(primary)) = element.get_mut("primary")
+        {
+            *primary = false;
+        }
+    }
+}
+
+fn is_primary(element: &Object) -> bool {
+    element.get("primary") == Some(&Value::Bool(true))
+}
+
+fn selected<'a>(list: &'a mut [Value], matched: &[bool]) -> impl Iterator<Item = &'a mut Object> {
+    list.iter_mut()
+        .zip(matched)
+        .filter(|(_, matched)| **matched)
+        .filter_map(|(value, _)| value.as_object_mut())
+}
+
+/// Drops the matched elements that hold nothing but what kind of value they would be (C-60).
+fn drop_bare(list: &mut Vec<Value>, matched: &[bool]) {
+    let mut matched = matched.iter();
+    list.retain(|value| {
+        let bare = value.as_object().is_some_and(|element| {
+            element
+                .keys()
+                .all(|name| name == "type" || name == "primary")
+        });
+        matched.next() != Some(&true) || !bare
+    });
+}
+
+/// Whether `new` names the value that `old` is: the same `value`, and the same `type` if it says one (RFC 7643 §2.4);
+/// or else, without a `value`, nothing that `old` does not hold.
+fn covers(attribute: &Attribute, old: &Object, new: &Object) -> bool {
+    if !new.contains_key("value") {
+        return holds(attribute, old, new.iter());
+    }
+    holds(
+        attribute,
+        old,
+        new.iter()
+            .filter(|(name, _)| *name == "value" || *name == "type"),
+    )
+}
+
+/// Whether `old` has all these sub-attributes.
+fn holds<'n>(
+    attribute: &Attribute,
+    old: &Object,
+    mut new: impl Iterator<Item = (&'n String, &'n Value)>,
+) -> bool {
+    new.all(|(name, value)| {
+        attribute
+            .sub(name)
+            .is_some_and(|sub| same(sub, old.get(name), Some(value)))
+    })
+}
+
+fn same(attribute: &Attribute, a: Option<&Value>, b: Option<&Value>) -> bool {
+    match (a, b) {
+        (Some(Value::String(a)), Some(Value::String(b))) if !attribute.case_exact => {
+            fold::same(a, b)
+        }
+        _ => a == b,
+    }
+}
+
+fn into_object(value: Option<Value>) -> Object {
+    match value {
+        Some(Value::Object(object)) => object,
+        _ => Object::new(),
+    }
+}

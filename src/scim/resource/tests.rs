@@ -1,0 +1,346 @@
+//! Bodies as clients send them, and what becomes of them. Each row names its case.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::scim::schema::{CUSTOM_URN, ENTERPRISE_URN, GROUP_URN, ResourceType, USER_URN};
+
+const OPEN_URN: &str = "urn:ietf:params:scim:schemas:extension:Open:2.0:User";
+
+fn table() -> Schemas {
+    Schemas::new(CUSTOM_URN, &["Company".to_owned(), OPEN_URN.to_owned()])
+}
+
+fn user(body: Value) -> Result<Parsed, Error> {
+    parse(body, ResourceType::User, &table())
+}
+
+/// A user who is called `u`, with what `more` adds.
+fn with(more: Value) -> Value {
+    let mut body = json!({"userName": "u"});
+    body.as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
+    body
+}
+
+#[test]
+fn stores_what_was_sent() {
+    let flat = |name: &str| format!("{ENTERPRISE_URN}:{name}");
+    let rows = [
+        (
+            "C-20",
+            json!({"schemas": [USER_URN, ENTERPRISE_URN], "externalId": "0a21", "active": true, "id": "x",
+                   "emails": [{"primary": true, "type": "work", "value": "T@testuser.test"}],
+                   "meta": {"resourceType": "User"}, "roles": [],
+                   "name": {"formatted": "g f", "familyName": "f", "givenName": "g"}}),
+            json!({"externalId": "0a21", "active": true,
+                   "emails": [{"primary": true, "type": "work", "value": "T@testuser.test"}],
+                   "name": {"formatted": "g f", "familyName": "f", "givenName": "g"}}),
+            vec![],
+        ),
+        (
+            "C-21",
+            json!({"schemas": [USER_URN, "urn:ietf:params:scim:schemas:extension:enterprise:2.0User"],
+                   "addresses": null, "displayName": "Joy Young", "phoneNumbers": null, "title": null,
+                   "department": null, "manager": null, "name": {"familyName": "Young", "middleName": null}}),
+            json!({"displayName": "Joy Young", "name": {"familyName": "Young"}}),
+            vec![],
+        ),
+        (
+            "C-22 extension not in schemas, its letter case",
+            json!({ENTERPRISE_URN.to_uppercase(): {"DEPARTMENT": "d"}}),
+            json!({ENTERPRISE_URN: {"department": "d"}}),
+            vec![],
+        ),
+        (
+            "C-22 custom extension",
+            json!({CUSTOM_URN: {"userPrincipalName": "p", "city": "Pune", "x": {"y": null}}}),
+            json!({CUSTOM_URN: {"userPrincipalName": "p"}}),
+            vec![format!("{CUSTOM_URN}:city")],
+        ),
+        (
+            "C-23",
+            json!({ENTERPRISE_URN: {"department": "d", "manager": "U2"}}),
+            json!({ENTERPRISE_URN: {"department": "d", "manager": {"value": "U2"}}}),
+            vec![],
+        ),
+        (
+            "T-09 manager in a list",
+            json!({ENTERPRISE_URN: {"manager": [{"value": "U2", "$ref": "x"}]}}),
+            json!({ENTERPRISE_URN: {"manager": {"value": "U2", "$ref": "x"}}}),
+            vec![],
+        ),
+        (
+            "T-09 no manager",
+            json!({ENTERPRISE_URN: {"manager": ""}}),
+            json!({}),
+            vec![],
+        ),
+        (
+            "T-09 empty manager",
+            json!({ENTERPRISE_URN: {"manager": {"value": ""}}}),
+            json!({}),
+            vec![],
+        ),
+        (
+            "C-24",
+            json!({"active": "True", "phoneNumbers": [{"type": "work", "primary": "false", "value": "1"}],
+                   "roles": [{"primary": "True", "type": "WindowsAzureActiveDirectoryRole", "value": "Admin"}]}),
+            json!({"active": true, "phoneNumbers": [{"type": "work", "primary": false, "value": "1"}],
+                   "roles": [{"primary": true, "type": "WindowsAzureActiveDirectoryRole", "value": "Admin"}]}),
+            vec![],
+        ),
+        ("C-25", json!({"emails": []}), json!({}), vec![]),
+        (
+            "C-31 and T-18",
+            json!({"adreses": [1], "addresses": [{"type": "work", "floor": 3, "country": "Sierra Leone"}]}),
+            json!({"addresses": [{"type": "work", "country": "Sierra Leone"}]}),
+            vec!["addresses.floor".to_owned(), "adreses".to_owned()],
+        ),
+        (
+            "C-32",
+            json!({"locale": "RJWN", "timezone": "x", "preferredLanguage": "hi", "profileUrl": "BAPN",
+                   "phoneNumbers": [{"value": "10-040-1308"}]}),
+            json!({"locale": "RJWN", "timezone": "x", "preferredLanguage": "hi", "profileUrl": "BAPN",
+                   "phoneNumbers": [{"value": "10-040-1308"}]}),
+            vec![],
+        ),
+        (
+            "C-50 and T-07 keys",
+            json!({"name.givenName": "K", "NAME": {"FamilyName": "S"}, flat("department"): "d",
+                   flat("manager.displayName"): "B", format!("{USER_URN}:title"): "t", USER_URN: {"nickName": "n"}}),
+            json!({"name": {"givenName": "K", "familyName": "S"}, "title": "t", "nickName": "n",
+                   ENTERPRISE_URN: {"department": "d", "manager": {"displayName": "B"}}}),
+            vec![],
+        ),
+        (
+            "a dotted key under its URN, and one with a filter",
+            json!({ENTERPRISE_URN: {"manager.value": "U2"}, "emails[type eq \"work\"].value": "a@b.test"}),
+            json!({ENTERPRISE_URN: {"manager": {"value": "U2"}}, "emails": [{"type": "work", "value": "a@b.test"}]}),
+            vec![],
+        ),
+        (
+            "lists that are none",
+            json!({"emails": "a@b.test", "phoneNumbers": {"value": "1"}, "photos": ["p", null, "", {}]}),
+            json!({"emails": [{"value": "a@b.test"}], "phoneNumbers": [{"value": "1"}], "photos": [{"value": "p"}]}),
+            vec![],
+        ),
+        (
+            "one primary at the most, the first",
+            json!({"emails": [{"value": "a"}, {"value": "b", "primary": "true"}, {"value": "c", "primary": true}]}),
+            json!({"emails": [{"value": "a"}, {"value": "b", "primary": true}, {"value": "c", "primary": false}]}),
+            vec![],
+        ),
+        (
+            "C-68 as sent",
+            json!({"roles": [{"value": "{\"id\":\"06b0\",\"value\":\"25\"}"}, {"id": "06b1", "value": "26"}]}),
+            json!({"roles": [{"value": "{\"id\":\"06b0\",\"value\":\"25\"}"}, {"value": "26"}]}),
+            vec!["roles.id".to_owned()],
+        ),
+        (
+            "T-38",
+            json!({"emails": [{"type": "untyped", "value": "a"}], "phoneNumbers": [{"type": "pager", "value": "1"}]}),
+            json!({"emails": [{"type": "untyped", "value": "a"}], "phoneNumbers": [{"type": "pager", "value": "1"}]}),
+            vec![],
+        ),
+        (
+            "what the server writes, and the password",
+            json!({"id": "i", "meta": {"x": 1}, "schemas": 7, "groups": [{"value": "G"}], "password": "p"}),
+            json!({}),
+            vec!["groups".to_owned(), "password".to_owned()],
+        ),
+        (
+            "kept as it comes",
+            json!({"company": {"a": null, "b": [1, ""], "B": "False"}, OPEN_URN.to_lowercase(): {"a.b": {"c": 1}, "n": null}}),
+            json!({"Company": {"b": [1], "B": "False"}, OPEN_URN: {"a.b": {"c": 1}}}),
+            vec![],
+        ),
+        (
+            "unknown extensions, whole and flat",
+            json!({"urn:x:2.0:User": {"a": 1, "n": null}, "urn:y:2.0:User:b.c": "v", "not a [path": 1, "http://z/1": 2}),
+            json!({}),
+            [
+                "http://z/1",
+                "not a ",
+                "urn:x:2.0:User:a",
+                "urn:y:2.0:User:b.c",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+        ),
+    ];
+    for (case, sent, stored, skipped) in rows {
+        let parsed = user(with(sent)).unwrap_or_else(|error| panic!("{case}: {error}"));
+        assert_eq!(
+            Value::Object(parsed.attributes.clone()),
+            with(stored),
+            "{case}"
+        );
+        assert_eq!(parsed.skipped, skipped, "{case}");
+        let again = user(Value::Object(parsed.attributes.clone())).unwrap();
+        assert_eq!(again.attributes, parsed.attributes, "{case}, read again");
+        assert!(again.skipped.is_empty(), "{case}, read again");
+    }
+}
+
+#[test]
+fn refuses_what_it_cannot_store() {
+    let rows = [
+        (
+            "C-26",
+            json!({"displayName": "x"}),
+            ScimType::InvalidValue,
+            "userName is required",
+        ),
+        (
+            "C-26 empty",
+            json!({"userName": ""}),
+            ScimType::InvalidValue,
+            "userName is required",
+        ),
+        (
+            "C-27",
+            json!([]),
+            ScimType::InvalidSyntax,
+            "the body must be a JSON object",
+        ),
+        (
+            "boolean",
+            with(json!({"active": "secret"})),
+            ScimType::InvalidValue,
+            "active must be true or false",
+        ),
+        (
+            "string",
+            with(json!({"title": 5})),
+            ScimType::InvalidValue,
+            "title must be a string",
+        ),
+        (
+            "object",
+            with(json!({"name": "secret"})),
+            ScimType::InvalidValue,
+            "name must be an object",
+        ),
+        (
+            "list",
+            with(json!({"emails": 5})),
+            ScimType::InvalidValue,
+            "emails must be an object",
+        ),
+        (
+            "sub-attribute",
+            with(json!({"emails": [{"value": {}}]})),
+            ScimType::InvalidValue,
+            "emails.value must be a string",
+        ),
+        (
+            "extension",
+            with(json!({ENTERPRISE_URN: "secret"})),
+            ScimType::InvalidValue,
+            &format!("{ENTERPRISE_URN} must be an object"),
+        ),
+        (
+            "too many values",
+            with(json!({"emails": vec!["a"; 1_001]})),
+            ScimType::TooMany,
+            "emails can hold 1000 values at the most",
+        ),
+    ];
+    for (case, body, kind, detail) in rows {
+        assert_eq!(user(body).unwrap_err(), Error::new(kind, detail), "{case}");
+    }
+}
+
+#[test]
+fn groups_keep_their_members() {
+    let body = json!({
+        "schemas": [GROUP_URN, "http://schemas.microsoft.com/2006/11/ResourceManagement/ADSCIM/2.0/Group"],
+        "externalId": "8aa1", "displayName": "g", "meta": {"resourceType": "Group"},
+        "members": [{"$ref": null, "value": "U1"}, "U2", {"value": "G2", "type": "Group", "display": "n"}],
+    });
+    let parsed = parse(body, ResourceType::Group, &table()).expect("C-90, T-27");
+    assert_eq!(
+        Value::Object(parsed.attributes),
+        json!({"externalId": "8aa1", "displayName": "g",
+               "members": [{"value": "U1"}, {"value": "U2"}, {"value": "G2", "type": "Group", "display": "n"}]}),
+        "C-96, C-104"
+    );
+    assert!(parsed.skipped.is_empty());
+    let many = json!({"displayName": "g", "members": vec!["U"; 100_000]});
+    assert!(parse(many, ResourceType::Group, &table()).is_ok());
+}
+
+#[test]
+fn the_mappings_see_what_is_dropped_and_nobody_else() {
+    let parsed = user(with(json!({
+        "department2": "secret", "null": null, CUSTOM_URN.to_lowercase(): {"City": "secret"}, "urn:x:U": {"a": ["secret"]},
+    })))
+    .unwrap();
+    assert_eq!(
+        Value::Object(parsed.transient.attributes().clone()),
+        json!({"department2": "secret", CUSTOM_URN: {"City": "secret"}, "urn:x:U": {"a": ["secret"]}})
+    );
+    let shown = format!("{parsed:?}");
+    assert!(
+        shown.contains("department2") && !shown.contains("secret"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn renders_the_whole_resource() {
+    let meta = Meta {
+        created: "2026-01-01T00:00:00Z".into(),
+        last_modified: "2026-01-02T00:00:00Z".into(),
+        location: "https://scim.example.test/scim/Users/U1".into(),
+        version: "W/\"1\"".into(),
+    };
+    let stored = json!({"userName": "u", ENTERPRISE_URN: {"manager": {"value": "U 2/ä"}}});
+    let shown = render(
+        stored.as_object().unwrap(),
+        "U1",
+        &meta,
+        ResourceType::User,
+        &table(),
+    );
+    assert_eq!(
+        Value::Object(shown),
+        json!({"schemas": [USER_URN, ENTERPRISE_URN], "id": "U1", "userName": "u",
+               ENTERPRISE_URN: {"manager": {"value": "U 2/ä", "$ref": "../Users/U%202%2F%C3%A4"}},
+               "meta": {"resourceType": "User", "created": "2026-01-01T00:00:00Z",
+                        "lastModified": "2026-01-02T00:00:00Z",
+                        "location": "https://scim.example.test/scim/Users/U1", "version": "W/\"1\""}}),
+        "C-23, C-63, T-10"
+    );
+    let sent =
+        json!({"userName": "u", ENTERPRISE_URN: {"manager": {"value": "U2", "$ref": "mine"}}});
+    let shown = render(
+        sent.as_object().unwrap(),
+        "U1",
+        &meta,
+        ResourceType::User,
+        &table(),
+    );
+    assert_eq!(shown[ENTERPRISE_URN]["manager"]["$ref"], "mine");
+    let bare = render(&Object::new(), "G1", &meta, ResourceType::Group, &table());
+    assert_eq!(bare["schemas"], json!([GROUP_URN]));
+    assert_eq!(bare["meta"]["resourceType"], "Group");
+}
+
+#[test]
+fn changes_have_two_sides() {
+    let old = json!({"userName": "u", "title": "a", "nickName": "n", ENTERPRISE_URN: {"department": "d", "division": "x"}});
+    let new = json!({"userName": "u", "title": "b", "locale": "l", ENTERPRISE_URN: {"division": "x", "costCenter": "c"},
+                     CUSTOM_URN: {"userPrincipalName": "p"}});
+    let found = changes(old.as_object().unwrap(), new.as_object().unwrap());
+    assert_eq!(
+        Value::Object(found),
+        json!({"title": {"old": "a", "new": "b"}, "nickName": {"old": "n"}, "locale": {"new": "l"},
+               format!("{ENTERPRISE_URN}:department"): {"old": "d"},
+               format!("{ENTERPRISE_URN}:costCenter"): {"new": "c"},
+               format!("{CUSTOM_URN}:userPrincipalName"): {"new": "p"}})
+    );
+    assert!(changes(old.as_object().unwrap(), old.as_object().unwrap()).is_empty());
+}

@@ -1,0 +1,113 @@
+//! Answers on the wire: SCIM JSON, errors included (RFC 7644 §3.12, C-79). One place makes them, so that none leaves
+//! without its media type.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
+
+use crate::directory::Refusal;
+use crate::scim::{self, Object, ScimType, message};
+
+/// What goes back to the client.
+pub type Reply = Response<Full<Bytes>>;
+
+/// The media type of every SCIM body.
+const SCIM_JSON: HeaderValue = HeaderValue::from_static("application/scim+json");
+
+/// A reply with a JSON object.
+pub fn object(status: u16, object: &Object) -> Reply {
+    // A map with text keys always serialises.
+    let body = serde_json::to_vec(object).unwrap_or_default();
+    let mut reply = empty(status);
+    *reply.body_mut() = Full::new(Bytes::from(body));
+    reply.headers_mut().insert(header::CONTENT_TYPE, SCIM_JSON);
+    reply
+}
+
+/// A reply without a body.
+pub fn empty(status: u16) -> Reply {
+    let mut reply = Reply::default();
+    *reply.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    reply
+}
+
+/// Sets a header, if its value is one that HTTP can carry.
+pub fn set(reply: &mut Reply, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        reply.headers_mut().insert(name, value);
+    }
+}
+
+/// Why a request is not answered as asked.
+#[derive(Debug)]
+pub struct Failure {
+    /// The status.
+    pub status: u16,
+    /// The SCIM error type.
+    pub scim_type: Option<ScimType>,
+    /// The sentence for the client.
+    pub detail: String,
+    /// A header that belongs to the status: `Allow`, `WWW-Authenticate`.
+    pub header: Option<(HeaderName, &'static str)>,
+}
+
+impl Failure {
+    /// A failure without a SCIM error type.
+    pub fn new(status: u16, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            scim_type: None,
+            detail: detail.into(),
+            header: None,
+        }
+    }
+
+    /// The same failure with a header.
+    pub fn with(self, name: HeaderName, value: &'static str) -> Self {
+        Self {
+            header: Some((name, value)),
+            ..self
+        }
+    }
+
+    /// The SCIM error message.
+    pub fn into_reply(self) -> Reply {
+        let mut reply = object(
+            self.status,
+            &message::error(self.status, self.scim_type, &self.detail),
+        );
+        if let Some((name, value)) = self.header {
+            reply
+                .headers_mut()
+                .insert(name, HeaderValue::from_static(value));
+        }
+        reply
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        let status = refusal.status();
+        if status >= 500 {
+            let cause = match &refusal {
+                Refusal::Failed(cause) => cause.clone(),
+                Refusal::Store(error) => error.to_string(),
+                _ => String::new(),
+            };
+            tracing::error!(status, %cause, "a request failed");
+        }
+        Self {
+            status,
+            scim_type: refusal.scim_type(),
+            detail: refusal.to_string(),
+            header: (status == 503).then_some((header::RETRY_AFTER, "5")),
+        }
+    }
+}
+
+impl From<scim::Error> for Failure {
+    fn from(error: scim::Error) -> Self {
+        Refusal::from(error).into()
+    }
+}

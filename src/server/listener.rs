@@ -1,0 +1,130 @@
+//! Accepts connections, no more than allowed at one time, and ends them in order when the server stops.
+//!
+//! Nothing a client does and no shortage of the machine ends the server: a failed accept is tried again.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Request, Response, body::Incoming};
+use rustls::ServerConfig;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    select,
+    sync::{Semaphore, watch},
+    task::{JoinError, JoinSet},
+};
+use tracing::{error, info, warn};
+
+use super::{
+    connection::{self, Shared},
+    limits::Limits,
+};
+
+/// Pause after a failed accept. Descriptors come back when connections end, not by asking at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Answers the requests of a listener.
+pub trait Handler: Send + Sync + 'static {
+    /// The response to `request`, sent by `peer`.
+    ///
+    /// The future is dropped where it waits if the client hangs up, resets the HTTP/2 stream, or outlasts the drain. What
+    /// must not stop half-way (a write) belongs in a task of its own, which this future only waits for. If it panics, the
+    /// client loses its connection (HTTP/1.1) or its stream (HTTP/2); the server goes on.
+    ///
+    /// A response sent before the body was read closes an HTTP/1.1 connection.
+    fn handle(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> impl Future<Output = Response<Full<Bytes>>> + Send;
+}
+
+/// Serves `listener` until `shutdown` becomes true or its sender is gone, then lets the requests in flight end for at
+/// most [`Limits::drain`] and drops the rest. From then on the port is closed.
+///
+/// A new connection uses the TLS configuration that `tls` holds at that moment, so a renewed certificate needs no restart.
+pub async fn serve<H: Handler>(
+    listener: TcpListener,
+    tls: watch::Receiver<Arc<ServerConfig>>,
+    limits: Arc<Limits>,
+    handler: Arc<H>,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    let places = Arc::new(Semaphore::new(limits.connections));
+    let drain = limits.drain;
+    let shared = Arc::new(Shared { limits, handler });
+    let mut connections = JoinSet::new();
+    let mut failing = false;
+    loop {
+        // The place comes first: while all are taken, further clients wait in the kernel's queue and cost nothing here.
+        let accepted = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (place, accept(&listener, &mut failing).await)
+        };
+        let (place, (stream, peer)) = select! {
+            accepted = accepted => accepted,
+            Some(ended) = connections.join_next() => {
+                report(ended);
+                continue;
+            }
+            () = stopped(&mut shutdown) => break,
+        };
+        let run = connection::run(
+            stream,
+            peer,
+            tls.borrow().clone(),
+            Arc::clone(&shared),
+            shutdown.clone(),
+        );
+        connections.spawn(async move {
+            run.await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    let drained = async {
+        while let Some(ended) = connections.join_next().await {
+            report(ended);
+        }
+    };
+    if tokio::time::timeout(drain, drained).await.is_err() {
+        warn!(
+            connections = connections.len(),
+            "connections dropped: they did not end in time"
+        );
+    }
+}
+
+/// Completes once the server is to stop.
+pub(super) async fn stopped(shutdown: &mut watch::Receiver<bool>) {
+    // An error means that the sender is gone, and nobody is left who could stop the server.
+    let _ = shutdown.wait_for(|stop| *stop).await;
+}
+
+/// The next connection. A failure is logged once, however often it repeats: during a shortage that is ten times a second.
+async fn accept(listener: &TcpListener, failing: &mut bool) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => {
+                if std::mem::take(failing) {
+                    info!("connections are accepted again");
+                }
+                return accepted;
+            }
+            Err(error) => {
+                if !std::mem::replace(failing, true) {
+                    warn!(%error, "cannot accept a connection; trying again until it works");
+                }
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// A connection's task ends with an error only if a handler panicked: nobody aborts one before the drain is over.
+fn report(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        error!(%error, "a request ended its connection");
+    }
+}

@@ -1,0 +1,154 @@
+//! Statements over `audit`, and the chain: the hash of a row covers all its columns and the hash of the row before it,
+//! so that no row can be altered or removed without a trace.
+
+use std::fmt::Write;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use rusqlite::{Connection, named_params};
+
+use super::Error;
+use super::text::{self, words};
+use crate::scim::Object;
+
+words! {
+    /// What the appliance did with a request.
+    Verdict {
+        /// Something changed.
+        Applied = "applied",
+        /// It was already so.
+        Unchanged = "unchanged",
+        /// A rule forbids it.
+        Refused = "refused",
+        /// The appliance could not.
+        Failed = "failed",
+    }
+}
+
+/// One row of `audit`, before it has its place in the chain.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// When.
+    pub at: jiff::Timestamp,
+    /// The id that the answer carries in `X-Request-Id`.
+    pub request_id: String,
+    /// Who: a token or an administrator.
+    pub actor: String,
+    /// From where: an address, or `cli`.
+    pub source: String,
+    /// What: `user.create`, `token.revoke`.
+    pub action: String,
+    /// On what kind of thing.
+    pub target_type: Option<&'static str>,
+    /// Its id.
+    pub target_id: Option<String>,
+    /// Its name at the time.
+    pub target_name: Option<String>,
+    /// What came of it.
+    pub verdict: Verdict,
+    /// HTTP status of the answer; 0 where the request did not come over HTTP.
+    pub status: u16,
+    /// `scimType` of the answer.
+    pub scim_type: Option<&'static str>,
+    /// Why, in words.
+    pub reason: String,
+    /// Attribute → `{"old", "new"}`.
+    pub changes: Option<Object>,
+    /// The decision of the mappings.
+    pub mapping: Option<Object>,
+}
+
+/// The hash before the first row.
+pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// Appends `row` to the chain and moves the head. Returns its sequence number.
+pub fn append(connection: &Connection, row: &Row) -> Result<i64, Error> {
+    let (last, prev_hash): (i64, String) = connection
+        .prepare_cached("SELECT audit_seq, audit_hash FROM appliance")?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let seq = last + 1;
+    let at = text::instant(row.at);
+    let changes = row.changes.as_ref().map(text::object).transpose()?;
+    let mapping = row.mapping.as_ref().map(text::object).transpose()?;
+    let hash = chained(
+        &prev_hash,
+        &[
+            Some(&seq.to_string()),
+            Some(&at),
+            Some(&row.request_id),
+            Some(&row.actor),
+            Some(&row.source),
+            Some(&row.action),
+            row.target_type,
+            row.target_id.as_deref(),
+            row.target_name.as_deref(),
+            Some(row.verdict.as_str()),
+            Some(&row.status.to_string()),
+            row.scim_type,
+            Some(&row.reason),
+            changes.as_deref(),
+            mapping.as_deref(),
+        ],
+    );
+    connection
+        .prepare_cached(
+            "INSERT INTO audit VALUES (:seq, :at, :request_id, :actor, :source, :action, :target_type, :target_id,
+                 :target_name, :verdict, :status, :scim_type, :reason, :changes, :mapping, :prev_hash, :hash)",
+        )?
+        .execute(named_params! {
+            ":seq": seq,
+            ":at": at,
+            ":request_id": row.request_id,
+            ":actor": row.actor,
+            ":source": row.source,
+            ":action": row.action,
+            ":target_type": row.target_type,
+            ":target_id": row.target_id,
+            ":target_name": row.target_name,
+            ":verdict": row.verdict,
+            ":status": row.status,
+            ":scim_type": row.scim_type,
+            ":reason": row.reason,
+            ":changes": changes,
+            ":mapping": mapping,
+            ":prev_hash": prev_hash,
+            ":hash": hash,
+        })?;
+    connection
+        .prepare_cached("UPDATE appliance SET audit_seq = ?1, audit_hash = ?2")?
+        .execute((seq, &hash))?;
+    Ok(seq)
+}
+
+/// The hash of a row: SHA-256, in lower-case hex, over the hash of the row before and each column in the table's
+/// order. A column is written as its length in bytes in decimal, a colon and its bytes; a null as `-`. The lengths
+/// keep two different rows from having the same text.
+fn chained(prev_hash: &str, columns: &[Option<&str>]) -> String {
+    let mut canonical = String::with_capacity(512);
+    for column in std::iter::once(&Some(prev_hash)).chain(columns) {
+        // Writing to a String cannot fail.
+        let _ = match column {
+            Some(column) => write!(canonical, "{}:{column}", column.len()),
+            None => write!(canonical, "-"),
+        };
+    }
+    hex(digest(&SHA256, canonical.as_bytes()).as_ref())
+}
+
+/// Bytes as lower-case hex.
+fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+/// The single row of `appliance` in a new file.
+pub fn insert_genesis(connection: &Connection, created: jiff::Timestamp) -> Result<(), Error> {
+    connection.execute(
+        "INSERT INTO appliance VALUES (1, ?1, 0, ?2)",
+        (text::instant(created), GENESIS),
+    )?;
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! SQLite: how the file is made, opened, written and read. One file of statements per table; no rule of the directory
+//! and no word of HTTP.
+//!
+//! The writer thread owns the only read-write connection; reads take a read-only connection from a pool.
+
+pub mod audit;
+pub mod lower;
+pub mod mappings;
+pub mod open;
+pub mod readers;
+pub mod text;
+pub mod tokens;
+pub mod users;
+pub mod writer;
+
+use std::path::Path;
+
+use readers::Readers;
+use writer::Writer;
+
+/// What can go wrong with the file.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// There is no database at this path.
+    #[error("{0}: no database here; `scimlite init --data DIR` makes one")]
+    Missing(String),
+    /// The file is not a Scimlite database.
+    #[error(
+        "{0}: not a Scimlite database; choose another directory, or restore a backup into this one"
+    )]
+    Foreign(String),
+    /// The file was written by a later version.
+    #[error(
+        "{path}: schema version {found} is newer than this program's {known}; install the later version"
+    )]
+    Newer {
+        /// The file.
+        path: String,
+        /// Version in the file.
+        found: i64,
+        /// Version of this program.
+        known: i64,
+    },
+    /// The tables are not those of schema.sql.
+    #[error(
+        "{path}: {object} differs from this program's schema; restore a backup, or undo the change to it"
+    )]
+    Drift {
+        /// The file.
+        path: String,
+        /// The first table, index, trigger or view that differs.
+        object: String,
+    },
+    /// SQLite or the operating system refused.
+    #[error("database: {0}")]
+    Sqlite(String),
+    /// The writer is gone or going; nothing was written.
+    #[error("the database is closing")]
+    Closed,
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error.to_string())
+    }
+}
+
+/// An open database.
+pub struct Store {
+    /// Where every change goes through.
+    pub writer: Writer,
+    /// Where every read goes through.
+    pub readers: Readers,
+}
+
+impl Store {
+    /// Opens the database at `path`, which has to exist and to be of this program's schema.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let connection = open::writable(path)?;
+        Ok(Self {
+            writer: Writer::start(connection)?,
+            readers: Readers::new(path),
+        })
+    }
+
+    /// Finishes what is queued, moves the WAL into the file and closes it; the file is then complete by itself.
+    /// Readers close first, because only the last connection removes the WAL.
+    pub fn close(&self) {
+        self.readers.close();
+        self.writer.close();
+    }
+}

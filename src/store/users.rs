@@ -1,0 +1,364 @@
+//! Statements over `user` and `user_email`.
+
+use jiff::Timestamp;
+use rusqlite::types::Value as SqlValue;
+use rusqlite::{Connection, Row, named_params, params_from_iter};
+use serde_json::Value;
+
+use super::lower::Condition;
+use super::text::{self, words};
+use super::{Error, open::optional};
+use crate::scim::Object;
+use crate::scim::fold::fold;
+
+words! {
+    /// Whether the local product serves the account.
+    Status {
+        /// In use.
+        Active = "active",
+        /// Stopped, with everything kept.
+        Preserved = "preserved",
+    }
+}
+
+words! {
+    /// Who preserved an account.
+    PreservedBy {
+        /// The identity provider, by `active: false` or DELETE.
+        Idp = "idp",
+        /// An administrator; the identity provider cannot undo it.
+        Admin = "admin",
+    }
+}
+
+words! {
+    /// Who looks after an account.
+    ManagedBy {
+        /// The identity provider.
+        Idp = "idp",
+        /// An administrator, by hand, until the identity provider adopts it.
+        Manual = "manual",
+    }
+}
+
+/// The account's own words, derived from the resource (design §3.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// userName with the characters that a file name cannot hold replaced.
+    pub username: String,
+    /// userName.
+    pub email: String,
+    /// displayName, or what stands in for it, with the same replacement.
+    pub name: String,
+    /// The extension's userPrincipalName.
+    pub upn: Option<String>,
+}
+
+/// Where an account stands in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Who preserved it and when; none: it is active.
+    pub preserved: Option<(PreservedBy, Timestamp)>,
+    /// Who looks after it.
+    pub managed_by: ManagedBy,
+    /// Whether SCIM sees it: false after DELETE.
+    pub visible: bool,
+}
+
+impl Standing {
+    /// The word for the account's status.
+    pub fn status(&self) -> Status {
+        match self.preserved {
+            None => Status::Active,
+            Some(_) => Status::Preserved,
+        }
+    }
+}
+
+/// What a mapping gave the account when it was created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assignment {
+    /// Row of `profile`.
+    pub profile: i64,
+    /// Row of `storage`.
+    pub storage: i64,
+    /// The account's own quota in GB; 0 is unlimited; none follows the profile.
+    pub quota_gb: Option<i64>,
+    /// Name of the mapping that decided.
+    pub mapping: Option<String>,
+    /// Whether the local product shall send an activation mail.
+    pub activation_email: bool,
+}
+
+/// One row of `user`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct User {
+    /// The resource's id: a UUID.
+    pub id: String,
+    /// The attributes as sent.
+    pub resource: Object,
+    /// Counts the changes; the entity tag.
+    pub version: i64,
+    /// The account's words.
+    pub account: Account,
+    /// Where it stands.
+    pub standing: Standing,
+    /// What it was given.
+    pub assignment: Assignment,
+    /// When it was created.
+    pub created: Timestamp,
+    /// When it was changed last.
+    pub modified: Timestamp,
+}
+
+impl User {
+    /// The weak entity tag of the resource (RFC 7644 §3.14).
+    pub fn etag(&self) -> String {
+        format!("W/\"{}\"", self.version)
+    }
+
+    /// The resource's text attribute `name`.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.resource.get(name).and_then(Value::as_str)
+    }
+
+    fn email_keys(&self) -> Vec<String> {
+        let emails = self.resource.get("emails").and_then(Value::as_array);
+        let values = emails.into_iter().flatten();
+        let mut keys: Vec<String> = values
+            .filter_map(|email| email.get("value")?.as_str())
+            .map(|value| fold(value).into_owned())
+            .collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+}
+
+/// `text` with each of `? * / \ < >` replaced by `_` (design §3.1).
+pub fn sanitised(text: &str) -> String {
+    text.replace(['?', '*', '/', '\\', '<', '>'], "_")
+}
+
+/// The key under which an account's name is unique. It is made from the folded userName, so that it is equal wherever
+/// that is.
+pub fn username_key(user_name: &str) -> String {
+    sanitised(&fold(user_name))
+}
+
+/// The columns that [`read`] takes, in its order.
+pub const COLUMNS: &str = "user.id, user.resource, user.version, user.username, user.email, user.name, user.upn,
+    user.preserved_by, user.preserved_at, user.managed_by, user.scim_visible, user.profile, user.storage,
+    user.quota_gb, user.mapping, user.activation_email, user.created, user.modified";
+
+/// Reads a row of [`COLUMNS`].
+pub fn read(row: &Row<'_>) -> Result<User, rusqlite::Error> {
+    let resource = row.get_ref(1)?.as_str()?;
+    let instant = |column| text::parse_instant(column, row.get_ref(column)?.as_str()?);
+    let preserved = match row.get::<_, Option<PreservedBy>>(7)? {
+        Some(by) => Some((by, instant(8)?)),
+        None => None,
+    };
+    Ok(User {
+        id: row.get(0)?,
+        resource: text::parse_object(1, resource)?,
+        version: row.get(2)?,
+        account: Account {
+            username: row.get(3)?,
+            email: row.get(4)?,
+            name: row.get(5)?,
+            upn: row.get(6)?,
+        },
+        standing: Standing {
+            preserved,
+            managed_by: row.get(9)?,
+            visible: row.get(10)?,
+        },
+        assignment: Assignment {
+            profile: row.get(11)?,
+            storage: row.get(12)?,
+            quota_gb: row.get(13)?,
+            mapping: row.get(14)?,
+            activation_email: row.get(15)?,
+        },
+        created: instant(16)?,
+        modified: instant(17)?,
+    })
+}
+
+fn one(connection: &Connection, condition: &str, value: &str) -> Result<Option<User>, Error> {
+    let sql = format!("SELECT {COLUMNS} FROM user WHERE {condition}");
+    optional(connection.prepare_cached(&sql)?.query_row([value], read))
+}
+
+/// The user that SCIM sees under `id`.
+pub fn visible(connection: &Connection, id: &str) -> Result<Option<User>, Error> {
+    one(connection, "id = ?1 AND scim_visible = 1", id)
+}
+
+/// The visible user whose account has the name that `user_name` gives.
+pub fn named(connection: &Connection, user_name: &str) -> Result<Option<User>, Error> {
+    let key = username_key(user_name);
+    one(connection, "username_key = ?1 AND scim_visible = 1", &key)
+}
+
+/// The hidden account with this externalId that was removed last (design §8, who comes back).
+pub fn hidden_by_external_id(
+    connection: &Connection,
+    external_id: &str,
+) -> Result<Option<User>, Error> {
+    one(
+        connection,
+        "external_id = ?1 AND scim_visible = 0 ORDER BY modified DESC, seq DESC LIMIT 1",
+        external_id,
+    )
+}
+
+/// The hidden account with this userName and no externalId that was removed last.
+pub fn hidden_by_user_name(
+    connection: &Connection,
+    user_name: &str,
+) -> Result<Option<User>, Error> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM user WHERE username_key = ?1 AND user_name_key = ?2 AND scim_visible = 0
+         AND external_id IS NULL ORDER BY modified DESC, seq DESC LIMIT 1"
+    );
+    let keys = [username_key(user_name), fold(user_name).into_owned()];
+    optional(connection.prepare_cached(&sql)?.query_row(keys, read))
+}
+
+/// Adds a user.
+pub fn insert(connection: &Connection, user: &User) -> Result<(), Error> {
+    write(
+        connection,
+        "INSERT INTO user (id, resource, user_name_key, username_key, display_name_key, external_id, version, username,
+             email, name, upn, status, preserved_by, preserved_at, profile, storage, quota_gb, mapping,
+             activation_email, managed_by, scim_visible, created, modified)
+         VALUES (:id, :resource, :user_name_key, :username_key, :display_name_key, :external_id, :version, :username,
+             :email, :name, :upn, :status, :preserved_by, :preserved_at, :profile, :storage, :quota_gb, :mapping,
+             :activation_email, :managed_by, :scim_visible, :created, :modified)
+         RETURNING seq",
+        user,
+        true,
+    )
+}
+
+/// Writes a user over the row with its id.
+pub fn update(connection: &Connection, user: &User, emails_changed: bool) -> Result<(), Error> {
+    write(
+        connection,
+        "UPDATE user SET resource = :resource, user_name_key = :user_name_key, username_key = :username_key,
+             display_name_key = :display_name_key, external_id = :external_id, version = :version,
+             username = :username, email = :email, name = :name, upn = :upn, status = :status,
+             preserved_by = :preserved_by, preserved_at = :preserved_at, profile = :profile, storage = :storage,
+             quota_gb = :quota_gb, mapping = :mapping, activation_email = :activation_email,
+             managed_by = :managed_by, scim_visible = :scim_visible, created = :created, modified = :modified
+         WHERE id = :id RETURNING seq",
+        user,
+        emails_changed,
+    )
+}
+
+fn write(connection: &Connection, sql: &str, user: &User, emails: bool) -> Result<(), Error> {
+    let user_name = user.text("userName").unwrap_or_default();
+    let seq: i64 = connection.prepare_cached(sql)?.query_row(
+        named_params! {
+            ":id": user.id,
+            ":resource": text::object(&user.resource)?,
+            ":user_name_key": fold(user_name),
+            ":username_key": username_key(user_name),
+            ":display_name_key": user.text("displayName").map(fold),
+            ":external_id": user.text("externalId"),
+            ":version": user.version,
+            ":username": user.account.username,
+            ":email": user.account.email,
+            ":name": user.account.name,
+            ":upn": user.account.upn,
+            ":status": user.standing.status(),
+            ":preserved_by": user.standing.preserved.map(|(by, _)| by),
+            ":preserved_at": user.standing.preserved.map(|(_, at)| text::instant(at)),
+            ":profile": user.assignment.profile,
+            ":storage": user.assignment.storage,
+            ":quota_gb": user.assignment.quota_gb,
+            ":mapping": user.assignment.mapping,
+            ":activation_email": user.assignment.activation_email,
+            ":managed_by": user.standing.managed_by,
+            ":scim_visible": user.standing.visible,
+            ":created": text::instant(user.created),
+            ":modified": text::instant(user.modified),
+        },
+        |row| row.get(0),
+    )?;
+    if emails {
+        connection
+            .prepare_cached("DELETE FROM user_email WHERE user = ?1")?
+            .execute([seq])?;
+        let mut insert = connection
+            .prepare_cached("INSERT INTO user_email (user, value_key) VALUES (?1, ?2)")?;
+        for key in user.email_keys() {
+            insert.execute((seq, key))?;
+        }
+    }
+    Ok(())
+}
+
+/// The visible users that `condition` selects and `matches` confirms, in the order of their creation: how many there
+/// are, and those from the `start`th (the first is 1), `count` at the most. `matches` is asked only where the condition
+/// is not exact.
+pub fn list(
+    connection: &Connection,
+    condition: &Condition,
+    start: u64,
+    count: u64,
+    matches: impl Fn(&User) -> bool,
+) -> Result<(u64, Vec<User>), Error> {
+    let filter = format!("scim_visible = 1 AND {}", condition.sql);
+    let skip = start.saturating_sub(1);
+    if !condition.exact {
+        return sift(connection, &filter, condition, skip, count, matches);
+    }
+    let bound = |number: u64| SqlValue::Integer(number.try_into().unwrap_or(i64::MAX));
+    let page = [bound(count), bound(skip)];
+    let parameters = condition.parameters.iter().chain(&page);
+    let sql = format!("SELECT {COLUMNS} FROM user WHERE {filter} ORDER BY seq LIMIT ? OFFSET ?");
+    let users: Vec<User> = connection
+        .prepare_cached(&sql)?
+        .query_map(params_from_iter(parameters), read)?
+        .collect::<Result<_, _>>()?;
+    let found = users.len() as u64;
+    // A page that is not full is the last, and tells the total by itself.
+    let total = match found < count && (found > 0 || skip == 0) {
+        true => skip + found,
+        false => connection
+            .prepare_cached(&format!("SELECT count(*) FROM user WHERE {filter}"))?
+            .query_row(params_from_iter(&condition.parameters), |row| {
+                row.get::<_, i64>(0).map(i64::unsigned_abs)
+            })?,
+    };
+    Ok((total, users))
+}
+
+/// As [`list`], for a condition that selects too many: each user is looked at in memory.
+fn sift(
+    connection: &Connection,
+    filter: &str,
+    condition: &Condition,
+    skip: u64,
+    count: u64,
+    matches: impl Fn(&User) -> bool,
+) -> Result<(u64, Vec<User>), Error> {
+    let sql = format!("SELECT {COLUMNS} FROM user WHERE {filter} ORDER BY seq");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut total = 0;
+    let mut users = Vec::new();
+    for user in statement.query_map(params_from_iter(&condition.parameters), read)? {
+        let user = user?;
+        if matches(&user) {
+            if total >= skip && total - skip < count {
+                users.push(user);
+            }
+            total += 1;
+        }
+    }
+    Ok((total, users))
+}
