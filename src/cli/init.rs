@@ -80,7 +80,7 @@ pub fn initialise(common: &Common, host: &str) -> anyhow::Result<Initialised> {
     make_directory(data)?;
     let configuration_file = data.join(config::FILE_NAME);
     if !configuration_file.exists() {
-        write_new(&configuration_file, &config::template(host), 0o600)?;
+        write_new(&configuration_file, &config::template(host))?;
     }
     let config = configuration(common)?;
     let ca_file = data.join("ca.crt");
@@ -128,18 +128,17 @@ fn make_certificate(config: &Config, ca_file: &Path) -> anyhow::Result<()> {
             make_directory(parent)?;
         }
     }
-    // The key first: with it alone, the next run stops here and says so, instead of serving with half a pair.
-    write_new(&config.tls.key, &made.key, 0o600)?;
-    write_new(&config.tls.certificate, &made.certificate, 0o644)?;
-    std::fs::write(ca_file, &made.ca).with_context(|| format!("cannot write {}", ca_file.display()))
+    write_new(ca_file, &made.ca)?;
+    write_new(&config.tls.key, &made.key)?;
+    write_new(&config.tls.certificate, &made.certificate)
 }
 
-/// Writes a file that must not be there yet.
-fn write_new(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
+/// Writes a file, for its owner alone, that must not be there yet.
+fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
     OpenOptions::new()
         .write(true)
         .create_new(true)
-        .mode(mode)
+        .mode(0o600)
         .open(path)
         .and_then(|mut file| {
             file.write_all(text.as_bytes())?;

@@ -69,8 +69,8 @@ pub fn serve(
         .build()
         .context("cannot start the runtime")?;
     runtime.block_on(async {
-        let tls = tls::load(&config.tls.certificate, &config.tls.key)?;
         let store = Store::open(&config.database())?;
+        let tls = tls::load(&config.tls.certificate, &config.tls.key)?;
         let directory = Directory::new(store, Arc::new(config.schemas()), system_clock())?;
         let directory = Arc::new(directory);
         let served = bind_and_serve(config, tls, &directory, announce).await;

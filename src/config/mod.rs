@@ -111,7 +111,7 @@ impl Overrides {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file is there but cannot be read.
-    #[error("cannot read {}: {source}", file.display())]
+    #[error("cannot read {}", file.display())]
     Unreadable {
         /// The file.
         file: PathBuf,

@@ -21,7 +21,7 @@ use rustls::{
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file cannot be opened or read.
-    #[error("cannot read {}: {source}", file.display())]
+    #[error("cannot read {}", file.display())]
     Unreadable {
         /// The file.
         file: PathBuf,
@@ -29,7 +29,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The file is not PEM.
-    #[error("{} is not a valid PEM file: {source}", file.display())]
+    #[error("{} is not a valid PEM file", file.display())]
     NotPem {
         /// The file.
         file: PathBuf,
@@ -51,7 +51,7 @@ pub enum Error {
         key: PathBuf,
     },
     /// rustls refuses the pair for another reason.
-    #[error("{} and {} cannot be used for TLS: {source}", certificate.display(), key.display())]
+    #[error("{} and {} cannot be used for TLS", certificate.display(), key.display())]
     Unusable {
         /// The certificate file.
         certificate: PathBuf,

@@ -1,0 +1,177 @@
+//! The values of custom attributes serve the mappings and are gone (design §3.4): whichever way they come in, they are
+//! in no file, no log and no answer. `userPrincipalName` is the one that stays.
+
+use serde_json::{Value, json};
+
+use crate::app::TestApp;
+
+const URN: &str = "urn:ietf:params:scim:schemas:extension:Druva:2.0:User";
+const OTHER: &str = "urn:ietf:params:scim:schemas:extension:contoso:2.0:User";
+
+/// Value in all dropped attributes; each has a number behind it.
+const CANARY: &str = "canary-8d1f";
+
+/// The files of the data directory in which a text occurs.
+fn holding(app: &TestApp, text: &str) -> Vec<String> {
+    app.files()
+        .into_iter()
+        .filter(|(_, content)| {
+            content
+                .windows(text.len())
+                .any(|window| window == text.as_bytes())
+        })
+        .map(|(path, _)| path.display().to_string())
+        .collect()
+}
+
+#[track_caller]
+fn assert_gone(app: &TestApp, answer: &Value) {
+    assert!(!answer.to_string().contains(CANARY), "{answer}");
+    assert_eq!(holding(app, CANARY), [""; 0]);
+    assert!(!app.stderr().contains(CANARY), "{}", app.stderr());
+}
+
+/// Bodies of a POST with a dropped value, one for each way.
+fn bodies() -> Vec<Value> {
+    let canary = |number| format!("{CANARY}{number}");
+    vec![
+        json!({(URN): {"city": canary(1)}}),
+        json!({(format!("{URN}:city")): canary(2)}),
+        json!({"company": canary(3)}),
+        json!({"company": {"nested": [canary(4)]}}),
+        json!({(OTHER): {"CustomAttribute": canary(5)}}),
+        json!({(format!("{OTHER}:CustomAttribute")): canary(6)}),
+        json!({(URN.to_lowercase()): {"City": canary(7)}}),
+        json!({"name": {"nickname": canary(8)}}),
+        json!({"emails": [{"value": "a@x.test", "comment": canary(9)}]}),
+        json!({"password": canary(10)}),
+    ]
+}
+
+/// PATCH operations with a dropped value.
+fn operations() -> Vec<Value> {
+    let canary = |number| format!("{CANARY}{number}");
+    vec![
+        json!({"op": "Add", "path": format!("{URN}:city"), "value": canary(20)}),
+        json!({"op": "Replace", "path": URN, "value": {"city": canary(21)}}),
+        json!({"op": "replace", "value": {(format!("{URN}:city")): canary(22)}}),
+        json!({"op": "replace", "value": {(URN): {"city": canary(23)}}}),
+        json!({"op": "add", "path": "company", "value": canary(24)}),
+        json!({"op": "add", "value": {"company": canary(25)}}),
+        json!({"op": "Add", "path": format!("{OTHER}:CustomAttribute"), "value": canary(26)}),
+        json!({"op": "Add", "path": "name.nickname", "value": canary(27)}),
+        json!({"op": "Add", "path": "emails[type eq \"work\"].comment", "value": canary(28)}),
+        json!({"op": "replace", "path": "password", "value": canary(29)}),
+    ]
+}
+
+#[tokio::test]
+async fn a_value_sent_at_creation_is_nowhere() {
+    let mut app = TestApp::start();
+    for (number, mut body) in bodies().into_iter().enumerate() {
+        body["userName"] = format!("user{number}@example.test").into();
+        let made = app.client.scim("POST", "/Users", body).await.expect(201);
+        assert_gone(&app, &made.json);
+        let path = format!("/Users/{}", made.id());
+        assert_gone(&app, &app.client.get(&path).await.expect(200).json);
+    }
+    app.stop();
+    assert_gone(&app, &Value::Null);
+}
+
+#[tokio::test]
+async fn a_value_sent_by_put_is_nowhere() {
+    let app = TestApp::start();
+    let user = json!({"userName": "anna@example.test"});
+    let made = app.client.scim("POST", "/Users", user).await.expect(201);
+    let path = format!("/Users/{}", made.id());
+    for mut body in bodies() {
+        body["userName"] = "anna@example.test".into();
+        let put = app.client.scim("PUT", &path, body).await.expect(200);
+        assert_gone(&app, &put.json);
+    }
+}
+
+#[tokio::test]
+async fn a_value_sent_by_patch_is_nowhere() {
+    let app = TestApp::start();
+    let user = json!({"userName": "anna@example.test"});
+    let made = app.client.scim("POST", "/Users", user).await.expect(201);
+    let path = format!("/Users/{}", made.id());
+    for (number, operation) in operations().into_iter().enumerate() {
+        let title = json!({"op": "replace", "path": "title", "value": format!("t{number}")});
+        let body = json!({"Operations": [operation, title]});
+        let patched = app.client.scim("PATCH", &path, body).await.expect(200);
+        assert_eq!(
+            patched.json["title"],
+            format!("t{number}"),
+            "the rest holds"
+        );
+        assert_gone(&app, &patched.json);
+    }
+}
+
+#[tokio::test]
+async fn a_value_in_a_refused_request_is_nowhere() {
+    let app = TestApp::start();
+    let user = json!({"userName": "anna@example.test"});
+    let made = app.client.scim("POST", "/Users", user).await.expect(201);
+    for mut body in bodies() {
+        let nameless = app.client.scim("POST", "/Users", body.clone()).await;
+        assert_gone(&app, &nameless.expect_error(400, "invalidValue").json);
+        body["userName"] = "anna@example.test".into();
+        let double = app.client.scim("POST", "/Users", body).await;
+        assert_gone(&app, &double.expect_error(409, "uniqueness").json);
+    }
+    let path = format!("/Users/{}", made.id());
+    for operation in operations() {
+        let bad = json!({"op": "replace", "path": "userName", "value": ""});
+        let body = json!({"Operations": [operation, bad]});
+        let refused = app.client.scim("PATCH", &path, body).await.expect(400);
+        assert_gone(&app, &refused.json);
+    }
+    let broken = format!("{{\"userName\":\"x\",\"company\":\"{CANARY}\",}}").into_bytes();
+    let refused = app
+        .client
+        .send("POST", "/scim/Users", &[], Some(broken))
+        .await;
+    let refused = refused.unwrap().expect_error(400, "invalidSyntax");
+    assert_gone(&app, &refused.json);
+}
+
+#[tokio::test]
+async fn the_user_principal_name_stays() {
+    let app = TestApp::start();
+    let key = format!("{URN}:userPrincipalName");
+    let upn = |number| format!("upn{number}-8d1f@example.test");
+    let mut last = Value::Null;
+    for (number, mut body) in [
+        json!({(URN): {"userPrincipalName": upn(0), "city": "x"}}),
+        json!({(key.as_str()): upn(1)}),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        body["userName"] = format!("user{number}@example.test").into();
+        let made = app.client.scim("POST", "/Users", body).await.expect(201);
+        assert_eq!(made.json[URN], json!({"userPrincipalName": upn(number)}));
+        last = made.json;
+    }
+    let path = format!("/Users/{}", last["id"].as_str().unwrap());
+    for (number, operation) in [
+        json!({"op": "Replace", "path": key, "value": upn(2)}),
+        json!({"op": "replace", "value": {(key.as_str()): upn(3)}}),
+        json!({"op": "replace", "value": {(URN): {"userPrincipalName": upn(4)}}}),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let body = json!({"Operations": [operation]});
+        let patched = app.client.scim("PATCH", &path, body).await.expect(200);
+        let expected = upn(number + 2);
+        assert_eq!(patched.json[URN]["userPrincipalName"], expected);
+        assert!(!holding(&app, &expected).is_empty());
+    }
+    let filter = format!("{URN}:userPrincipalName eq \"{}\"", upn(4));
+    assert_eq!(app.client.find(&filter).await.total(), 1);
+}

@@ -1,0 +1,22 @@
+//! Integration tests: they drive the real binary over real TLS, on free ports, each on a data directory of its own.
+//! They know the contract (commands, requests, answers, the table `audit`) and nothing of the code behind it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod app;
+mod cli;
+mod client;
+mod connect;
+mod corpus;
+mod custom;
+mod durable;
+mod life;
+mod limits;
+mod list;
+mod pattern;
+mod raw;
+mod token;

@@ -1,0 +1,153 @@
+//! Tokens: what the command line does to them holds on the next request to a running server, and their secrets are
+//! written nowhere (design §3.14, C-77).
+
+use serde_json::{Value, json};
+
+use crate::app::TestApp;
+use crate::client::Client;
+
+/// A new token, and a client that has it.
+fn create(app: &TestApp, name: &str, scope: &str) -> (Value, Client) {
+    let token = app.cli_json(["token", "create", name, "--scope", scope]);
+    assert_eq!(token["name"], name);
+    assert_eq!(token["scope"], scope);
+    (token.clone(), app.client.with_token(text(&token, "token")))
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap()
+}
+
+async fn status(client: &Client) -> u16 {
+    client.get("/Users").await.status
+}
+
+#[tokio::test]
+async fn a_token_works_at_once_and_until_it_is_revoked() {
+    let app = TestApp::start();
+    let (token, client) = create(&app, "second", "provision");
+    let printed = text(&token, "token");
+    let id = text(&token, "id");
+    assert!(printed.starts_with(&format!("slt_{id}_")), "{printed}");
+    assert!(printed.len() <= 64);
+    let user = json!({"userName": "anna@example.test"});
+    client.scim("POST", "/Users", user).await.expect(201);
+
+    let revoked = app.cli(["token", "revoke", id]);
+    assert!(revoked.status.success());
+    assert_eq!(status(&client).await, 401);
+    assert_eq!(status(&app.client).await, 200, "the others stay");
+    let again = app.cli(["token", "revoke", id]);
+    assert!(matches!(again.status.code(), Some(0 | 1)), "{again:?}");
+    assert_eq!(status(&client).await, 401);
+}
+
+#[tokio::test]
+async fn a_rotated_token_replaces_the_old_one() {
+    let app = TestApp::start();
+    let (token, old) = create(&app, "rotating", "provision");
+    assert_eq!(status(&old).await, 200);
+    let rotated = app.cli_json(["token", "rotate", text(&token, "id")]);
+    let new = app.client.with_token(text(&rotated, "token"));
+    assert_eq!(rotated["name"], "rotating");
+    assert_eq!(rotated["scope"], "provision");
+    assert_eq!(status(&old).await, 401);
+    assert_eq!(status(&new).await, 200);
+
+    let id = text(&rotated, "id");
+    let newest = app.cli_json(["token", "rotate", id, "--overlap-hours", "1"]);
+    let newest = app.client.with_token(text(&newest, "token"));
+    assert_eq!(status(&new).await, 200, "both work in the overlap");
+    assert_eq!(status(&newest).await, 200);
+    assert_eq!(status(&old).await, 401);
+}
+
+#[tokio::test]
+async fn a_scope_says_what_a_token_may_do() {
+    let app = TestApp::start();
+    let user = json!({"userName": "anna@example.test"});
+    let made = app.client.scim("POST", "/Users", user.clone()).await;
+    let path = format!("/Users/{}", made.expect(201).id());
+    let (_, reader) = create(&app, "reader", "read");
+    let administrator = app.client.with_token(app.told("admin_token"));
+    let patch = json!({"Operations": [{"op": "replace", "path": "title", "value": "x"}]});
+    for client in [reader, administrator] {
+        assert_eq!(status(&client).await, 200);
+        client.get(&path).await.expect(200);
+        for (method, path, body) in [
+            ("POST", "/Users", json!({"userName": "bela@example.test"})),
+            ("PATCH", &path, patch.clone()),
+            ("PUT", &path, user.clone()),
+            ("DELETE", &path, Value::Null),
+        ] {
+            let refused = client.scim(method, path, body).await;
+            refused.expect_error(403, Value::Null);
+        }
+    }
+    assert_eq!(app.client.get("/Users").await.total(), 1);
+    let user = app.client.get(&path).await.expect(200);
+    assert_eq!(user.json["title"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_token_survives_a_restart_and_shows_in_the_list() {
+    let mut app = TestApp::start();
+    let (token, client) = create(&app, "listed", "read");
+    assert_eq!(status(&client).await, 200);
+    app.restart();
+    let client = app.client.with_token(text(&token, "token"));
+    assert_eq!(status(&client).await, 200);
+    let list = app.cli_json(["token", "list"]);
+    let list = list.as_array().unwrap();
+    assert_eq!(list.len(), 3, "those of init and this one");
+    let listed = list.iter().find(|entry| entry["id"] == token["id"]);
+    let listed = listed.expect("the token in the list");
+    assert_eq!(listed["name"], "listed");
+    assert_eq!(listed["scope"], "read");
+    for key in ["created", "expires"] {
+        let at = text(listed, key).parse::<jiff::Timestamp>();
+        assert!(at.is_ok(), "{listed}");
+    }
+}
+
+/// Whether `--days 0` is refused or taken at its word, it never opens a door.
+#[tokio::test]
+async fn a_token_without_days_is_of_no_use() {
+    let app = TestApp::start();
+    let args = [
+        "token", "create", "short", "--scope", "read", "--days", "0", "--json",
+    ];
+    let output = app.cli(args);
+    if output.status.success() {
+        let token = crate::app::json(&output);
+        let client = app.client.with_token(text(&token, "token"));
+        assert_eq!(status(&client).await, 401, "expired from the start");
+    } else {
+        assert!(matches!(output.status.code(), Some(1 | 2)), "{output:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_secret_is_written_anywhere() {
+    let app = TestApp::start();
+    let (token, client) = create(&app, "hidden", "read");
+    assert_eq!(status(&client).await, 200);
+    // A wrong secret is as sensitive: it may be a right one with a typing mistake.
+    let mistyped = format!("slt_{}_mistypedsecret", text(&token, "id"));
+    assert_eq!(status(&app.client.with_token(mistyped.as_str())).await, 401);
+    for token in [
+        text(&token, "token"),
+        app.told("secret_token"),
+        app.told("admin_token"),
+        &mistyped,
+    ] {
+        let secret = token.splitn(3, '_').nth(2).unwrap();
+        for (path, content) in app.files() {
+            let found = content
+                .windows(secret.len())
+                .any(|window| window == secret.as_bytes());
+            assert!(!found, "a secret in {}", path.display());
+        }
+        assert!(!app.stderr().contains(secret));
+    }
+}
