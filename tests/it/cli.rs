@@ -7,7 +7,8 @@ use std::process::Output;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use crate::app::{Home, TestApp, run, scimlite};
+use crate::app::TestApp;
+use crate::home::{Home, json, run, scimlite};
 
 /// Asserts a refusal as the contract has it: exit 1, nothing on stdout, one line on stderr.
 #[track_caller]
@@ -51,7 +52,7 @@ fn a_second_init_prints_no_secrets_and_changes_nothing() {
     let home = Home::new();
     let before = home.files();
     let output = home.cli(["init", "--json"]);
-    let again = crate::app::json(&output);
+    let again = json(&output);
     for key in ["secret_token", "admin_token"] {
         assert!(again[key].is_null(), "{again}");
         let printed = [output.stdout.as_slice(), &output.stderr].concat();

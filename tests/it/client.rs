@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 /// The media type of every SCIM body (RFC 7644 §3.1).
 pub const SCIM_JSON: &str = "application/scim+json";
 
+/// How many characters of an unexpected body a failure shows.
+const SHOWN: usize = 2000;
+
 const ERROR: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
 const LIST_RESPONSE: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
 
@@ -28,7 +31,8 @@ impl Answer {
     /// The answer itself, if it has this status; shows it otherwise.
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
-        assert_eq!(self.status, status, "{:#}", self.json);
+        let shown: String = self.json.to_string().chars().take(SHOWN).collect();
+        assert_eq!(self.status, status, "{shown}");
         self
     }
 

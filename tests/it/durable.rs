@@ -29,8 +29,12 @@ async fn write(client: Client, writer: String, count: Arc<AtomicUsize>) -> Users
     let mut acknowledged = Users::new();
     for number in 0.. {
         let name = format!("{writer}-{number}@example.test");
-        let Ok(answer) = client.try_scim("POST", "/Users", user(&name)).await else {
-            break;
+        let answer = match client.try_scim("POST", "/Users", user(&name)).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                eprintln!("{writer} ends with {error:?}");
+                break;
+            }
         };
         // A server that drains may also say so.
         if answer.status == 503 {

@@ -14,6 +14,7 @@ mod connect;
 mod corpus;
 mod custom;
 mod durable;
+mod home;
 mod life;
 mod limits;
 mod list;

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::app::TestApp;
 use crate::client::Client;
+use crate::home;
 
 /// A new token, and a client that has it.
 fn create(app: &TestApp, name: &str, scope: &str) -> (Value, Client) {
@@ -119,7 +120,7 @@ async fn a_token_without_days_is_of_no_use() {
     ];
     let output = app.cli(args);
     if output.status.success() {
-        let token = crate::app::json(&output);
+        let token = home::json(&output);
         let client = app.client.with_token(text(&token, "token"));
         assert_eq!(status(&client).await, 401, "expired from the start");
     } else {
