@@ -87,6 +87,36 @@ CREATE TABLE user_email (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX user_email_value ON user_email (value_key);
 
+-- The groups that the identity provider sent.
+CREATE TABLE "group" (
+    seq              INTEGER PRIMARY KEY,  -- order of creation: the order of lists
+    id               TEXT NOT NULL UNIQUE,
+    resource         TEXT NOT NULL,        -- the attributes as sent, without members: JSON
+    display_name_key TEXT NOT NULL UNIQUE,
+    external_id      TEXT,
+    version          INTEGER NOT NULL,     -- counts the changes, those of members among them
+    created          TEXT NOT NULL,
+    modified         TEXT NOT NULL
+) STRICT;
+CREATE INDEX group_external_id ON "group" (external_id);
+CREATE INDEX group_modified ON "group" (modified);
+
+-- Users that are members of a group.
+CREATE TABLE group_user (
+    "group" INTEGER NOT NULL REFERENCES "group" (seq) ON DELETE CASCADE,
+    user    INTEGER NOT NULL REFERENCES user (seq) ON DELETE CASCADE,
+    PRIMARY KEY ("group", user)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX group_user_user ON group_user (user);
+
+-- Groups that are members of a group.
+CREATE TABLE group_group (
+    "group"  INTEGER NOT NULL REFERENCES "group" (seq) ON DELETE CASCADE,
+    subgroup INTEGER NOT NULL REFERENCES "group" (seq) ON DELETE CASCADE,
+    PRIMARY KEY ("group", subgroup)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX group_group_subgroup ON group_group (subgroup);
+
 CREATE TRIGGER user_counted AFTER INSERT ON user WHEN new.status = 'active' BEGIN
     UPDATE profile SET active_accounts = active_accounts + 1 WHERE id = new.profile;
 END;

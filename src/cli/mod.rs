@@ -13,6 +13,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Overrides};
+use crate::directory::view::View;
 use crate::directory::{Directory, system_clock};
 use crate::store::Store;
 
@@ -85,11 +86,11 @@ fn configuration(common: &Common) -> anyhow::Result<Config> {
 /// The directory over the database that `config` names, for one command beside a server.
 fn open_directory(config: &Config) -> anyhow::Result<Directory> {
     let store = Store::open(&config.database())?;
-    Ok(Directory::new(
-        store,
-        Arc::new(config.schemas()),
-        system_clock(),
-    )?)
+    let view = View {
+        schemas: Arc::new(config.schemas()),
+        base: config.tenant_url(config.listen.scim.port()).into(),
+    };
+    Ok(Directory::new(store, view, system_clock())?)
 }
 
 /// Runs a command's one function to its end.

@@ -13,8 +13,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::{Config, Overrides};
+use crate::directory::view::View;
 use crate::directory::{Directory, system_clock};
-use crate::server::{self, Addresses, Listeners, tls};
+use crate::server::{self, Listeners, tls};
 use crate::store::Store;
 
 /// Arguments of `serve`.
@@ -71,10 +72,7 @@ pub fn serve(
     runtime.block_on(async {
         let store = Store::open(&config.database())?;
         let tls = tls::load(&config.tls.certificate, &config.tls.key)?;
-        let directory = Directory::new(store, Arc::new(config.schemas()), system_clock())?;
-        let directory = Arc::new(directory);
-        let served = bind_and_serve(config, tls, &directory, announce).await;
-        directory.close().await;
+        let served = bind_and_serve(config, tls, store, announce).await;
         tracing::info!("closed");
         served
     })
@@ -83,7 +81,7 @@ pub fn serve(
 async fn bind_and_serve(
     config: &Config,
     tls: Arc<rustls::ServerConfig>,
-    directory: &Arc<Directory>,
+    store: Store,
     announce: impl FnOnce(&Ready) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let shutdown = stop_on_signal()?;
@@ -95,10 +93,11 @@ async fn bind_and_serve(
         scim: config.tenant_url(listeners.scim.local_addr()?.port()),
         admin: format!("https://{}", listeners.admin.local_addr()?),
     };
-    let addresses = Addresses {
-        base_paths: config.base_paths.clone(),
-        base: ready.scim.clone(),
+    let view = View {
+        schemas: Arc::new(config.schemas()),
+        base: ready.scim.as_str().into(),
     };
+    let directory = Arc::new(Directory::new(store, view, system_clock())?);
     // Kept until the end: without a sender there is no configuration to serve with.
     let (_tls_sender, tls) = watch::channel(tls);
     let limits = Arc::new(config.limits.clone());
@@ -107,12 +106,13 @@ async fn bind_and_serve(
     server::serve(
         listeners,
         tls,
-        Arc::clone(directory),
-        addresses,
+        Arc::clone(&directory),
+        &config.base_paths,
         limits,
         shutdown,
     )
     .await;
+    directory.close().await;
     Ok(())
 }
 

@@ -6,12 +6,15 @@
 
 pub mod account;
 pub mod audit;
+pub mod groups;
 pub mod lifecycle;
 pub mod mapping;
+pub mod reading;
 pub mod refusal;
 pub mod setup;
 pub mod tokens;
 pub mod users;
+pub mod view;
 
 use std::sync::Arc;
 
@@ -23,6 +26,7 @@ pub use refusal::Refusal;
 use crate::scim::schema::Schemas;
 use crate::store::writer::Job;
 use crate::store::{self, Store};
+use view::View;
 
 /// Where the present instant comes from.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -38,18 +42,18 @@ pub fn system_clock() -> Clock {
 /// The directory over one database.
 pub struct Directory {
     store: Store,
-    schemas: Arc<Schemas>,
+    view: View,
     clock: Clock,
     verified: tokens::Verified,
     denials: audit::Denials,
 }
 
 impl Directory {
-    /// A directory over `store`, with the attributes that `schemas` describes.
-    pub fn new(store: Store, schemas: Arc<Schemas>, clock: Clock) -> Result<Self, Refusal> {
+    /// A directory over `store`, whose resources look as `view` says.
+    pub fn new(store: Store, view: View, clock: Clock) -> Result<Self, Refusal> {
         Ok(Self {
             store,
-            schemas,
+            view,
             clock,
             verified: tokens::Verified::new()?,
             denials: audit::Denials::default(),
@@ -58,7 +62,12 @@ impl Directory {
 
     /// The schemas that its resources follow.
     pub fn schemas(&self) -> &Schemas {
-        &self.schemas
+        &self.view.schemas
+    }
+
+    /// URL of the announced base path, without a slash at its end.
+    pub fn base(&self) -> &str {
+        &self.view.base
     }
 
     /// The present instant.

@@ -24,6 +24,9 @@ pub enum Refusal {
     /// A rule of the directory forbids it; the sentence says what to do.
     #[error("{0}")]
     Forbidden(String),
+    /// The resource has not the version that the client wants.
+    #[error("the resource has changed: its version is now {0}; read it again")]
+    Changed(String),
     /// The machine could not: nothing was changed.
     #[error("the appliance could not do this; its log says why")]
     Failed(String),
@@ -40,6 +43,7 @@ impl Refusal {
             Self::Invalid(_) => 400,
             Self::NotFound { .. } => 404,
             Self::Forbidden(_) => 403,
+            Self::Changed(_) => 412,
             Self::Failed(_) => 500,
             Self::Store(store::Error::Closed) => 503,
             Self::Store(_) => 500,

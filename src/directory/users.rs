@@ -1,4 +1,4 @@
-//! Users: create, read, replace, patch, remove (design §3.3, §3.7–3.11).
+//! Users: create, replace, patch, remove (design §3.3, §3.7–3.11).
 
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -7,79 +7,39 @@ use serde_json::Value;
 use super::account::{self, text};
 use super::audit::{Entry, Origin, Verdict};
 use super::lifecycle::{self, Event};
+use super::reading::not_found;
+use super::view::{Representation, View};
 use super::{Directory, Refusal, mapping};
 use crate::scim::patch::{self, Patch};
-use crate::scim::query::{Page, Query};
 use crate::scim::resource::{self, Parsed};
 use crate::scim::schema::{ResourceType, Schemas};
+use crate::scim::version::Condition;
 use crate::scim::{Error, Object, ScimType};
-use crate::store::lower;
-pub use crate::store::users::User;
-use crate::store::users::{self, ManagedBy, Standing, Status};
-
-/// One page of a list.
-#[derive(Debug)]
-pub struct Listing {
-    /// How many match in all.
-    pub total: u64,
-    /// Those on this page.
-    pub users: Vec<User>,
-}
+use crate::store::groups;
+use crate::store::users::{self, ManagedBy, Standing, Status, User};
 
 impl Directory {
     /// Creates the user (RFC 7644 §3.3), adopts the hand-made account that has its name, or brings back the account
     /// of a person who was deleted.
-    pub async fn create_user(&self, origin: &Origin, parsed: Parsed) -> Result<User, Refusal> {
-        let schemas = self.schemas.clone();
+    pub async fn create_user(
+        &self,
+        origin: &Origin,
+        parsed: Parsed,
+    ) -> Result<Representation, Refusal> {
+        let view = self.view.clone();
         let entry = Entry::new("user.create", 201).about("User", None);
         self.change(origin, entry, move |connection, entry, now| {
-            Change {
+            let schemas = &view.schemas;
+            let user = Change {
                 connection,
                 entry,
                 now,
-                schemas: &schemas,
+                schemas,
             }
-            .create(parsed)
+            .create(parsed)?;
+            Ok(view.user(connection, &user, true)?)
         })
         .await
-    }
-
-    /// The visible user with this id.
-    pub fn user(&self, id: &str) -> Result<User, Refusal> {
-        self.store
-            .readers
-            .short(|connection| existing(connection, id))
-    }
-
-    /// The visible users that a query names, in the order of their creation.
-    pub async fn list_users(&self, query: &Query) -> Result<Listing, Refusal> {
-        let condition = lower::users(query.filter.as_ref(), &self.schemas);
-        let (start, count) = match &query.page {
-            Page::Index { start, count } => (*start, *count),
-            Page::Cursor { .. } => {
-                return Err(Error::new(
-                    ScimType::InvalidCursor,
-                    "paging by cursor is not offered; use startIndex and count",
-                )
-                .into());
-            }
-        };
-        let count = count.unwrap_or(PAGE).min(PAGE_LIMIT);
-        let schemas = self.schemas.clone();
-        let filter = query.filter.clone();
-        let indexed = condition.indexed;
-        let read = move |connection: &Connection| -> Result<Listing, Refusal> {
-            let (total, users) = users::list(connection, &condition, start, count, |user| {
-                filter.as_ref().is_none_or(|filter| {
-                    filter.matches(&represent(user, "", &schemas), ResourceType::User, &schemas)
-                })
-            })?;
-            Ok(Listing { total, users })
-        };
-        match indexed {
-            true => self.store.readers.short(read),
-            false => self.store.readers.long(read).await,
-        }
     }
 
     /// Replaces the user by another resource (RFC 7644 §3.5.1); what `active`, `externalId` and kept extension
@@ -89,22 +49,24 @@ impl Directory {
         origin: &Origin,
         id: &str,
         parsed: Parsed,
-    ) -> Result<User, Refusal> {
-        let schemas = self.schemas.clone();
+        condition: Condition,
+    ) -> Result<Representation, Refusal> {
+        let view = self.view.clone();
+        let entry = Entry::new("user.replace", 200).about("User", Some(id));
         let id = id.to_owned();
-        let entry = Entry::new("user.replace", 200).about("User", Some(&id));
         self.change(origin, entry, move |connection, entry, now| {
-            let before = existing(connection, &id)?;
-            entry.target_name = Some(before.account.email.clone());
+            let schemas = &view.schemas;
+            let before = existing(connection, entry, &view, &id, &condition)?;
             entry.skipped(&parsed.skipped);
-            let attributes = with_kept(parsed.attributes, &before.resource, &schemas);
-            Change {
+            let attributes = with_kept(parsed.attributes, &before.resource, schemas);
+            let user = Change {
                 connection,
                 entry,
                 now,
-                schemas: &schemas,
+                schemas,
             }
-            .write(before, attributes)
+            .write(before, attributes)?;
+            Ok(view.user(connection, &user, true)?)
         })
         .await
     }
@@ -115,75 +77,77 @@ impl Directory {
         origin: &Origin,
         id: &str,
         patch: Patch,
-    ) -> Result<User, Refusal> {
-        let schemas = self.schemas.clone();
+        condition: Condition,
+    ) -> Result<Representation, Refusal> {
+        let view = self.view.clone();
+        let entry = Entry::new("user.patch", 200).about("User", Some(id));
         let id = id.to_owned();
-        let entry = Entry::new("user.patch", 200).about("User", Some(&id));
         self.change(origin, entry, move |connection, entry, now| {
-            let before = existing(connection, &id)?;
-            entry.target_name = Some(before.account.email.clone());
-            let patched = patch::apply(&patch, &before.resource, ResourceType::User, &schemas)?;
+            let schemas = &view.schemas;
+            let before = existing(connection, entry, &view, &id, &condition)?;
+            let patched = patch::apply(&patch, &before.resource, ResourceType::User, schemas)?;
             entry.skipped(&patched.skipped);
-            Change {
+            let user = Change {
                 connection,
                 entry,
                 now,
-                schemas: &schemas,
+                schemas,
             }
-            .write(before, patched.attributes)
+            .write(before, patched.attributes)?;
+            Ok(view.user(connection, &user, true)?)
         })
         .await
     }
 
-    /// Removes the user from SCIM's sight (RFC 7644 §3.6). The account stays, preserved.
-    pub async fn delete_user(&self, origin: &Origin, id: &str) -> Result<(), Refusal> {
-        let schemas = self.schemas.clone();
+    /// Removes the user from SCIM's sight and from all groups (RFC 7644 §3.6). The account stays, preserved.
+    pub async fn delete_user(
+        &self,
+        origin: &Origin,
+        id: &str,
+        condition: Condition,
+    ) -> Result<(), Refusal> {
+        let view = self.view.clone();
+        let entry = Entry::new("user.delete", 204).about("User", Some(id));
         let id = id.to_owned();
-        let entry = Entry::new("user.delete", 204).about("User", Some(&id));
         self.change(origin, entry, move |connection, entry, now| {
-            let before = existing(connection, &id)?;
-            entry.target_name = Some(before.account.email.clone());
+            let schemas = &view.schemas;
+            let before = existing(connection, entry, &view, &id, &condition)?;
             entry.because("removed by the identity provider; the account is preserved");
+            let left = groups::leave_all(connection, before.seq, now)?;
+            if !left.is_empty() {
+                entry.because(format!("no longer in {}", left.join(", ")));
+            }
             let attributes = before.resource.clone();
             Change {
                 connection,
                 entry,
                 now,
-                schemas: &schemas,
+                schemas,
             }
             .revise(before, attributes, Event::Removed)?;
             Ok(())
         })
         .await
     }
+}
 
-    /// The user's SCIM representation; `base` is the URL that its location starts with.
-    pub fn represent(&self, user: &User, base: &str) -> Object {
-        represent(user, base, &self.schemas)
+/// The visible user with this id, if it has the version that the client wants.
+fn existing(
+    connection: &Connection,
+    entry: &mut Entry,
+    view: &View,
+    id: &str,
+    condition: &Condition,
+) -> Result<User, Refusal> {
+    let user = users::visible(connection, id)?.ok_or_else(|| not_found(ResourceType::User, id))?;
+    entry.target_name = Some(user.account.email.clone());
+    if *condition != Condition::default() {
+        let etag = view.user(connection, &user, true)?.etag;
+        if !condition.holds(&etag) {
+            return Err(Refusal::Changed(etag));
+        }
     }
-}
-
-/// Resources on a page that asks for no number.
-pub const PAGE: u64 = 100;
-/// Resources on a page at the most: what bounds the memory of one answer.
-pub const PAGE_LIMIT: u64 = 1000;
-
-/// A user as SCIM shows it.
-fn represent(user: &User, base: &str, schemas: &Schemas) -> Object {
-    let meta = resource::Meta {
-        created: crate::store::text::instant(user.created),
-        last_modified: crate::store::text::instant(user.modified),
-        location: format!("{base}/Users/{}", user.id),
-        version: user.etag(),
-    };
-    resource::render(&user.resource, &user.id, &meta, ResourceType::User, schemas)
-}
-
-fn existing(connection: &Connection, id: &str) -> Result<User, Refusal> {
-    users::visible(connection, id)?.ok_or_else(|| Refusal::NotFound {
-        what: "User",
-        id: id.to_owned(),
-    })
+    Ok(user)
 }
 
 /// A new resource with what a PUT does not clear (design §8).
@@ -249,7 +213,8 @@ impl Change<'_> {
         if standing.status() == Status::Active {
             mapping::claim_place(self.connection, assignment.profile)?;
         }
-        let user = User {
+        let mut user = User {
+            seq: 0,
             id: uuid::Uuid::now_v7().to_string(),
             account: account::derive(&parsed.attributes, self.schemas.custom_urn(), self.entry),
             resource: parsed.attributes,
@@ -259,7 +224,7 @@ impl Change<'_> {
             created: self.now,
             modified: self.now,
         };
-        users::insert(self.connection, &user)?;
+        user.seq = users::insert(self.connection, &user)?;
         self.entry.target_id = Some(user.id.clone());
         self.entry.changes = Some(resource::changes(&Object::new(), &user.resource));
         Ok(user)

@@ -13,6 +13,7 @@ pub mod path;
 pub mod query;
 pub mod resource;
 pub mod schema;
+pub mod version;
 
 /// A JSON object, in the order in which it was sent.
 pub type Object = serde_json::Map<String, serde_json::Value>;

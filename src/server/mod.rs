@@ -35,28 +35,19 @@ pub struct Listeners {
     pub admin: TcpListener,
 }
 
-/// Under which addresses SCIM is known to its clients.
-pub struct Addresses {
-    /// The base paths, the announced one first.
-    pub base_paths: Vec<String>,
-    /// URL of the announced base path, without a slash at its end.
-    pub base: String,
-}
-
-/// Serves `directory` on both listeners until `shutdown` becomes true, and comes back when the requests in flight are
+/// Serves `directory`, SCIM below each of `base_paths`, on both listeners until `shutdown` becomes true, and comes back when the requests in flight are
 /// answered or the drain deadline has passed.
 pub async fn serve(
     listeners: Listeners,
     tls: watch::Receiver<Arc<ServerConfig>>,
     directory: Arc<Directory>,
-    addresses: Addresses,
+    base_paths: &[String],
     limits: Arc<Limits>,
     shutdown: watch::Receiver<bool>,
 ) {
     let scim = Arc::new(scim::Scim::new(
         Arc::clone(&directory),
-        &addresses.base_paths,
-        addresses.base,
+        base_paths,
         Arc::clone(&limits),
     ));
     let admin = Arc::new(admin::Admin::new(Arc::clone(&directory)));

@@ -2,17 +2,26 @@
 
 use percent_encoding::percent_decode_str;
 
+use crate::scim::schema::ResourceType;
+
+/// The segment behind a collection that makes a POST a query (RFC 7644 §3.4.3). No id looks like it.
+const SEARCH: &str = ".search";
+
 /// What a path below a base path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Endpoint {
-    /// `/Users`
-    Users,
-    /// `/Users/{id}`
-    User(String),
-    /// `/Groups`
-    Groups,
-    /// `/Groups/{id}`
-    Group(String),
+    /// The base path itself: a query over all resources
+    Root,
+    /// `/Users`, `/Groups`
+    Collection(ResourceType),
+    /// `/Users/{id}`, `/Groups/{id}`
+    Resource(ResourceType, String),
+    /// `/.search`, `/Users/.search`, `/Groups/.search`
+    Search(Option<ResourceType>),
+    /// `/Bulk`
+    Bulk,
+    /// `/Me`: a token stands for no person, so there is nobody to show (RFC 7644 §3.11)
+    Me,
     /// `/ServiceProviderConfig`
     ServiceProviderConfig,
     /// `/ResourceTypes`, or one of them
@@ -25,9 +34,14 @@ impl Endpoint {
     /// The methods that it takes, as in `Allow`.
     pub fn methods(&self) -> &'static str {
         match self {
-            Self::Users => "GET, HEAD, POST",
-            Self::User(_) => "GET, HEAD, PUT, PATCH, DELETE",
-            _ => "GET, HEAD",
+            Self::Collection(_) => "GET, HEAD, OPTIONS, POST",
+            Self::Resource(..) => "GET, HEAD, OPTIONS, PUT, PATCH, DELETE",
+            Self::Search(_) | Self::Bulk => "OPTIONS, POST",
+            Self::Me => "GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE",
+            Self::Root
+            | Self::ServiceProviderConfig
+            | Self::ResourceTypes(_)
+            | Self::Schemas(_) => "GET, HEAD, OPTIONS",
         }
     }
 }
@@ -56,15 +70,22 @@ impl Routes {
             .iter()
             .find_map(|base| path.strip_prefix(base.as_slice()))?;
         let (name, id) = match below {
+            [] => return Some(Endpoint::Root),
             [name] => (name, None),
             [name, id] => (name, Some(id.clone())),
             _ => return None,
         };
+        let collection = |resource_type, id: Option<String>| match id {
+            None => Endpoint::Collection(resource_type),
+            Some(id) if id.eq_ignore_ascii_case(SEARCH) => Endpoint::Search(Some(resource_type)),
+            Some(id) => Endpoint::Resource(resource_type, id),
+        };
         match (name.to_ascii_lowercase().as_str(), id) {
-            ("users", None) => Some(Endpoint::Users),
-            ("users", Some(id)) => Some(Endpoint::User(id)),
-            ("groups", None) => Some(Endpoint::Groups),
-            ("groups", Some(id)) => Some(Endpoint::Group(id)),
+            ("users", id) => Some(collection(ResourceType::User, id)),
+            ("groups", id) => Some(collection(ResourceType::Group, id)),
+            (SEARCH, None) => Some(Endpoint::Search(None)),
+            ("bulk", None) => Some(Endpoint::Bulk),
+            ("me", None) => Some(Endpoint::Me),
             ("serviceproviderconfig", None) => Some(Endpoint::ServiceProviderConfig),
             ("resourcetypes", id) => Some(Endpoint::ResourceTypes(id)),
             ("schemas", id) => Some(Endpoint::Schemas(id)),
@@ -87,21 +108,27 @@ mod tests {
     #[test]
     fn paths_name_endpoints() {
         let routes = Routes::new(&["/scim".into(), "/scim/v2".into(), "/insync/scim".into()]);
-        let user = |id: &str| Some(Endpoint::User(id.to_owned()));
+        let users = Endpoint::Collection(ResourceType::User);
+        let user = |id: &str| Some(Endpoint::Resource(ResourceType::User, id.to_owned()));
         for (path, expected) in [
-            ("/scim/Users", Some(Endpoint::Users)),
-            ("/scim/v2/Users", Some(Endpoint::Users)),
-            ("/insync/scim/Users", Some(Endpoint::Users)),
-            ("/scim/v2//Users/", Some(Endpoint::Users)),
+            ("/scim/Users", Some(users.clone())),
+            ("/scim/v2/Users", Some(users.clone())),
+            ("/insync/scim/Users", Some(users.clone())),
+            ("/scim/v2//Users/", Some(users)),
             ("/scim/users/u1", user("u1")),
             ("/scim/Users/a%2Fb", user("a/b")),
             ("/scim/Users/a%FFb", user("a\u{fffd}b")),
             (
+                "/scim/Groups/.search",
+                Some(Endpoint::Search(Some(ResourceType::Group))),
+            ),
+            ("/scim/.search", Some(Endpoint::Search(None))),
+            (
                 "/scim/Schemas/urn:x:User",
                 Some(Endpoint::Schemas(Some("urn:x:User".into()))),
             ),
+            ("/scim/v2/", Some(Endpoint::Root)),
             ("/scim/Users/u1/x", None),
-            ("/scim", None),
             ("/Users", None),
             ("/other/Users", None),
         ] {

@@ -1,6 +1,6 @@
 //! Filters lowered to SQL: what an index can answer becomes a condition with parameters, and the rest is left to the
-//! evaluation in memory. The two agree by construction: a condition never leaves out a user that matches, and only
-//! where it is `exact` does it stand alone.
+//! evaluation in memory. A condition never leaves out a resource that matches, and only where it is `exact` does it
+//! stand alone.
 
 use rusqlite::types::Value;
 
@@ -8,6 +8,7 @@ use super::text;
 use super::users::{Status, username_key};
 use crate::scim::filter::evaluate::{Collation, Key};
 use crate::scim::filter::{CompareOp, Filter, Literal, Scope};
+use crate::scim::fold::fold;
 use crate::scim::path::AttrPath;
 use crate::scim::schema::{Place, ResourceType, Schemas};
 
@@ -18,14 +19,14 @@ pub struct Condition {
     pub sql: String,
     /// Its parameters, in order.
     pub parameters: Vec<Value>,
-    /// The users that it selects are those that match, not more.
+    /// The resources that it selects are those that match, not more.
     pub exact: bool,
-    /// It selects few users, by an index.
+    /// It selects few resources, by an index.
     pub indexed: bool,
 }
 
 impl Condition {
-    /// Selects every user; as a lowered filter, one that SQL cannot tell about.
+    /// Selects everything; as a lowered filter, one that SQL cannot tell about.
     fn everything(exact: bool) -> Self {
         Self {
             sql: "1".to_owned(),
@@ -35,124 +36,197 @@ impl Condition {
         }
     }
 
-    fn exact(sql: &str, parameters: impl Into<Vec<Value>>, indexed: bool) -> Self {
+    /// Selects few, by an index.
+    fn few(sql: &str, parameters: impl Into<Vec<Value>>) -> Self {
         Self {
             sql: sql.to_owned(),
             parameters: parameters.into(),
             exact: true,
-            indexed,
+            indexed: true,
         }
     }
 }
 
-/// The condition for the users that `filter` matches; all users if there is none.
-pub fn users(filter: Option<&Filter>, schemas: &Schemas) -> Condition {
+/// The condition for the resources of a type that `filter` matches; for all if there is none.
+pub fn condition(
+    filter: Option<&Filter>,
+    resource_type: ResourceType,
+    schemas: &Schemas,
+) -> Condition {
     match filter {
         None => Condition::everything(true),
-        Some(filter) => lower(filter, schemas),
+        Some(filter) => Lowering {
+            resource_type,
+            scope: Scope::Resource(resource_type, schemas),
+        }
+        .lower(filter),
     }
 }
 
-fn lower(filter: &Filter, schemas: &Schemas) -> Condition {
-    match filter {
-        Filter::And(terms) => join(terms, " AND ", schemas),
-        Filter::Or(terms) => join(terms, " OR ", schemas),
-        Filter::Not(term) => {
-            let term = lower(term, schemas);
-            match term.exact {
-                // A comparison with a missing value is null in SQL and false in memory.
-                true => Condition {
-                    sql: format!("NOT coalesce({}, 0)", term.sql),
+struct Lowering<'a> {
+    resource_type: ResourceType,
+    scope: Scope<'a>,
+}
+
+impl Lowering<'_> {
+    fn lower(&self, filter: &Filter) -> Condition {
+        match filter {
+            Filter::And(terms) => {
+                let terms: Vec<_> = terms.iter().map(|term| self.lower(term)).collect();
+                let indexed = terms.iter().any(|term| term.indexed);
+                join(terms, " AND ", indexed)
+            }
+            Filter::Or(terms) => {
+                let terms: Vec<_> = terms.iter().map(|term| self.lower(term)).collect();
+                let indexed = terms.iter().all(|term| term.indexed);
+                join(terms, " OR ", indexed)
+            }
+            Filter::Not(term) => {
+                let term = self.lower(term);
+                match term.exact {
+                    // A comparison with a missing value is null in SQL and false in memory.
+                    true => Condition {
+                        sql: format!("NOT coalesce({}, 0)", term.sql),
+                        indexed: false,
+                        ..term
+                    },
+                    false => Condition::everything(false),
+                }
+            }
+            Filter::Compare { attr, op, value } => self.compare(attr, *op, value),
+            Filter::Element { attr, filter } => self.element(attr, filter),
+            Filter::Present(_) => Condition::everything(false),
+        }
+    }
+
+    /// A comparison of one of the attributes that have a column and an index.
+    fn compare(&self, attr: &AttrPath, op: CompareOp, literal: &Literal) -> Condition {
+        let unknown = Condition::everything(false);
+        let meaning = self.scope.meaning(attr);
+        let (
+            Place::Known {
+                urn: None,
+                attribute,
+            },
+            Some(compared),
+        ) = (meaning.place, meaning.compared())
+        else {
+            return unknown;
+        };
+        let literal = serde_json::Value::from(literal);
+        let key = Collation::of(compared).and_then(|collation| collation.key(&literal));
+        match (attribute.name, compared.name, key) {
+            ("meta", "lastModified", Some(Key::Instant(at)))
+                if at.subsec_nanosecond() % 1_000_000 == 0 =>
+            {
+                match ordering(op) {
+                    Some(operator) => Condition {
+                        indexed: op == CompareOp::Equal,
+                        ..Condition::few(
+                            &format!("modified {operator} ?"),
+                            [text::instant(at).into()],
+                        )
+                    },
+                    None => unknown,
+                }
+            }
+            ("active", _, Some(Key::Boolean(active))) if op == CompareOp::Equal => {
+                let status = match active {
+                    true => Status::Active,
+                    false => Status::Preserved,
+                };
+                Condition {
                     indexed: false,
-                    ..term
-                },
-                false => Condition::everything(false),
+                    ..Condition::few("status = ?", [status.as_str().to_owned().into()])
+                }
             }
+            (attribute, sub, Some(Key::Text(key))) if op == CompareOp::Equal => {
+                self.equal_text(attribute, sub, &key).unwrap_or(unknown)
+            }
+            _ => unknown,
         }
-        Filter::Compare { attr, op, value } => compare(attr, *op, value, schemas),
-        Filter::Element { attr, filter } => element(attr, filter, schemas),
-        Filter::Present(_) => Condition::everything(false),
     }
-}
 
-fn join(terms: &[Filter], operator: &str, schemas: &Schemas) -> Condition {
-    let terms: Vec<_> = terms.iter().map(|term| lower(term, schemas)).collect();
-    let all = operator == " OR ";
-    let indexed = |condition: &Condition| condition.indexed;
-    Condition {
-        exact: terms.iter().all(|term| term.exact),
-        indexed: match all {
-            true => terms.iter().all(indexed),
-            false => terms.iter().any(indexed),
-        },
-        sql: format!(
-            "({})",
-            terms
-                .iter()
-                .map(|term| term.sql.as_str())
-                .collect::<Vec<_>>()
-                .join(operator)
-        ),
-        parameters: terms.into_iter().flat_map(|term| term.parameters).collect(),
-    }
-}
-
-/// A comparison of one of the attributes that have a column and an index.
-fn compare(attr: &AttrPath, op: CompareOp, literal: &Literal, schemas: &Schemas) -> Condition {
-    let unknown = Condition::everything(false);
-    let meaning = Scope::Resource(ResourceType::User, schemas).meaning(attr);
-    let (
-        Place::Known {
-            urn: None,
-            attribute,
-        },
-        Some(compared),
-    ) = (meaning.place, meaning.compared())
-    else {
-        return unknown;
-    };
-    let literal = serde_json::Value::from(literal);
-    let Some(key) = Collation::of(compared).and_then(|collation| collation.key(&literal)) else {
-        return unknown;
-    };
-    let equal = op == CompareOp::Equal;
-    match (attribute.name, compared.name, key) {
-        ("userName", _, Key::Text(key)) if equal => {
-            let name = username_key(&key);
-            Condition::exact(
+    /// The condition for a text attribute that equals what has this key; none if no index knows it.
+    fn equal_text(&self, attribute: &str, sub: &str, key: &str) -> Option<Condition> {
+        let value = || [Value::from(key.to_owned())];
+        Some(match (self.resource_type, attribute, sub) {
+            (_, "id", _) => Condition::few("id = ?", value()),
+            (_, "externalId", _) => Condition::few("external_id = ?", value()),
+            (_, "displayName", _) => Condition::few("display_name_key = ?", value()),
+            (ResourceType::User, "userName", _) => Condition::few(
                 "(username_key = ? AND user_name_key = ?)",
-                [name.into(), key.into_owned().into()],
-                true,
-            )
+                [username_key(key).into(), key.to_owned().into()],
+            ),
+            (ResourceType::User, "emails", "value") => Condition::few(
+                "seq IN (SELECT user FROM user_email WHERE value_key = ?)",
+                value(),
+            ),
+            (ResourceType::User, "groups", "value") => Condition::few(
+                "seq IN (WITH RECURSIVE below (seq) AS (
+                     SELECT seq FROM \"group\" WHERE id = ?
+                     UNION
+                     SELECT subgroup FROM group_group JOIN below ON group_group.\"group\" = below.seq
+                 ) SELECT user FROM group_user JOIN below ON group_user.\"group\" = below.seq)",
+                value(),
+            ),
+            (ResourceType::Group, "members", "value") => Condition::few(
+                "seq IN (
+                     SELECT \"group\" FROM group_user WHERE user = (SELECT seq FROM user WHERE id = ?)
+                     UNION ALL
+                     SELECT \"group\" FROM group_group WHERE subgroup = (SELECT seq FROM \"group\" WHERE id = ?))",
+                [key.to_owned().into(), key.to_owned().into()],
+            ),
+            _ => return None,
+        })
+    }
+
+    /// `emails[type eq "work" and value eq "x"]`: the index finds who has the value, memory looks at the rest.
+    fn element(&self, attr: &AttrPath, filter: &Filter) -> Condition {
+        let terms = match filter {
+            Filter::And(terms) => terms.as_slice(),
+            term => std::slice::from_ref(term),
+        };
+        let meaning = self.scope.meaning(attr);
+        let value = terms.iter().find_map(|term| match term {
+            Filter::Compare {
+                attr,
+                op: CompareOp::Equal,
+                value: Literal::String(value),
+            } if attr.name.eq_ignore_ascii_case("value") => Some(value),
+            _ => None,
+        });
+        let (
+            Place::Known {
+                urn: None,
+                attribute,
+            },
+            Some(value),
+        ) = (meaning.place, value)
+        else {
+            return Condition::everything(false);
+        };
+        let key = match attribute.sub("value") {
+            Some(sub) if sub.case_exact => value.clone(),
+            _ => fold(value).into_owned(),
+        };
+        match self.equal_text(attribute.name, "value", &key) {
+            Some(condition) => Condition {
+                exact: terms.len() == 1,
+                ..condition
+            },
+            None => Condition::everything(false),
         }
-        ("displayName", _, Key::Text(key)) if equal => {
-            Condition::exact("display_name_key = ?", [key.into_owned().into()], true)
-        }
-        ("externalId", _, Key::Text(key)) if equal => {
-            Condition::exact("external_id = ?", [key.into_owned().into()], true)
-        }
-        ("id", _, Key::Text(key)) if equal => {
-            Condition::exact("id = ?", [key.into_owned().into()], true)
-        }
-        ("emails", "value", Key::Text(key)) if equal => by_email(&key),
-        ("active", _, Key::Boolean(active)) if equal => {
-            let status = match active {
-                true => Status::Active,
-                false => Status::Preserved,
-            };
-            Condition::exact("status = ?", [status.as_str().to_owned().into()], false)
-        }
-        ("meta", "lastModified", Key::Instant(at)) if at.subsec_nanosecond() % 1_000_000 == 0 => {
-            match ordering(op) {
-                Some(operator) => Condition::exact(
-                    &format!("modified {operator} ?"),
-                    [text::instant(at).into()],
-                    equal,
-                ),
-                None => unknown,
-            }
-        }
-        _ => unknown,
+    }
+}
+
+fn join(terms: Vec<Condition>, operator: &str, indexed: bool) -> Condition {
+    let texts: Vec<_> = terms.iter().map(|term| term.sql.as_str()).collect();
+    Condition {
+        sql: format!("({})", texts.join(operator)),
+        exact: terms.iter().all(|term| term.exact),
+        indexed,
+        parameters: terms.into_iter().flat_map(|term| term.parameters).collect(),
     }
 }
 
@@ -167,43 +241,4 @@ fn ordering(op: CompareOp) -> Option<&'static str> {
         CompareOp::LessOrEqual => Some("<="),
         CompareOp::Contains | CompareOp::StartsWith | CompareOp::EndsWith => None,
     }
-}
-
-/// `emails[type eq "work" and value eq "x"]`: the index finds who has the address, memory looks at its type.
-fn element(attr: &AttrPath, filter: &Filter, schemas: &Schemas) -> Condition {
-    let meaning = Scope::Resource(ResourceType::User, schemas).meaning(attr);
-    let Place::Known {
-        urn: None,
-        attribute,
-    } = meaning.place
-    else {
-        return Condition::everything(false);
-    };
-    let terms = match filter {
-        Filter::And(terms) => terms.as_slice(),
-        term => std::slice::from_ref(term),
-    };
-    let value = terms.iter().find_map(|term| match term {
-        Filter::Compare {
-            attr,
-            op: CompareOp::Equal,
-            value: Literal::String(value),
-        } if attr.name.eq_ignore_ascii_case("value") => Some(value),
-        _ => None,
-    });
-    match value {
-        Some(value) if attribute.name == "emails" => Condition {
-            exact: false,
-            ..by_email(&crate::scim::fold::fold(value))
-        },
-        _ => Condition::everything(false),
-    }
-}
-
-fn by_email(key: &str) -> Condition {
-    Condition::exact(
-        "seq IN (SELECT user FROM user_email WHERE value_key = ?)",
-        [key.to_owned().into()],
-        true,
-    )
 }

@@ -4,6 +4,8 @@
 //! The writer thread owns the only read-write connection; reads take a read-only connection from a pool.
 
 pub mod audit;
+pub mod groups;
+pub mod list;
 pub mod lower;
 pub mod mappings;
 pub mod open;

@@ -1,11 +1,10 @@
 //! Statements over `user` and `user_email`.
 
 use jiff::Timestamp;
-use rusqlite::types::Value as SqlValue;
-use rusqlite::{Connection, Row, named_params, params_from_iter};
+use rusqlite::{Connection, Row, named_params};
 use serde_json::Value;
 
-use super::lower::Condition;
+use super::list::Table;
 use super::text::{self, words};
 use super::{Error, open::optional};
 use crate::scim::Object;
@@ -93,6 +92,8 @@ pub struct Assignment {
 /// One row of `user`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct User {
+    /// Row number, in the order of creation; 0 until it is stored.
+    pub seq: i64,
     /// The resource's id: a UUID.
     pub id: String,
     /// The attributes as sent.
@@ -112,11 +113,6 @@ pub struct User {
 }
 
 impl User {
-    /// The weak entity tag of the resource (RFC 7644 §3.14).
-    pub fn etag(&self) -> String {
-        format!("W/\"{}\"", self.version)
-    }
-
     /// The resource's text attribute `name`.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.resource.get(name).and_then(Value::as_str)
@@ -149,7 +145,7 @@ pub fn username_key(user_name: &str) -> String {
 /// The columns that [`read`] takes, in its order.
 pub const COLUMNS: &str = "user.id, user.resource, user.version, user.username, user.email, user.name, user.upn,
     user.preserved_by, user.preserved_at, user.managed_by, user.scim_visible, user.profile, user.storage,
-    user.quota_gb, user.mapping, user.activation_email, user.created, user.modified";
+    user.quota_gb, user.mapping, user.activation_email, user.created, user.modified, user.seq";
 
 /// Reads a row of [`COLUMNS`].
 pub fn read(row: &Row<'_>) -> Result<User, rusqlite::Error> {
@@ -160,6 +156,7 @@ pub fn read(row: &Row<'_>) -> Result<User, rusqlite::Error> {
         None => None,
     };
     Ok(User {
+        seq: row.get(18)?,
         id: row.get(0)?,
         resource: text::parse_object(1, resource)?,
         version: row.get(2)?,
@@ -227,8 +224,8 @@ pub fn hidden_by_user_name(
     optional(connection.prepare_cached(&sql)?.query_row(keys, read))
 }
 
-/// Adds a user.
-pub fn insert(connection: &Connection, user: &User) -> Result<(), Error> {
+/// Adds a user and tells its row number.
+pub fn insert(connection: &Connection, user: &User) -> Result<i64, Error> {
     write(
         connection,
         "INSERT INTO user (id, resource, user_name_key, username_key, display_name_key, external_id, version, username,
@@ -244,7 +241,7 @@ pub fn insert(connection: &Connection, user: &User) -> Result<(), Error> {
 }
 
 /// Writes a user over the row with its id.
-pub fn update(connection: &Connection, user: &User, emails_changed: bool) -> Result<(), Error> {
+pub fn update(connection: &Connection, user: &User, emails_changed: bool) -> Result<i64, Error> {
     write(
         connection,
         "UPDATE user SET resource = :resource, user_name_key = :user_name_key, username_key = :username_key,
@@ -259,7 +256,7 @@ pub fn update(connection: &Connection, user: &User, emails_changed: bool) -> Res
     )
 }
 
-fn write(connection: &Connection, sql: &str, user: &User, emails: bool) -> Result<(), Error> {
+fn write(connection: &Connection, sql: &str, user: &User, emails: bool) -> Result<i64, Error> {
     let user_name = user.text("userName").unwrap_or_default();
     let seq: i64 = connection.prepare_cached(sql)?.query_row(
         named_params! {
@@ -299,66 +296,14 @@ fn write(connection: &Connection, sql: &str, user: &User, emails: bool) -> Resul
             insert.execute((seq, key))?;
         }
     }
-    Ok(())
+    Ok(seq)
 }
 
-/// The visible users that `condition` selects and `matches` confirms, in the order of their creation: how many there
-/// are, and those from the `start`th (the first is 1), `count` at the most. `matches` is asked only where the condition
-/// is not exact.
-pub fn list(
-    connection: &Connection,
-    condition: &Condition,
-    start: u64,
-    count: u64,
-    matches: impl Fn(&User) -> bool,
-) -> Result<(u64, Vec<User>), Error> {
-    let filter = format!("scim_visible = 1 AND {}", condition.sql);
-    let skip = start.saturating_sub(1);
-    if !condition.exact {
-        return sift(connection, &filter, condition, skip, count, matches);
-    }
-    let bound = |number: u64| SqlValue::Integer(number.try_into().unwrap_or(i64::MAX));
-    let page = [bound(count), bound(skip)];
-    let parameters = condition.parameters.iter().chain(&page);
-    let sql = format!("SELECT {COLUMNS} FROM user WHERE {filter} ORDER BY seq LIMIT ? OFFSET ?");
-    let users: Vec<User> = connection
-        .prepare_cached(&sql)?
-        .query_map(params_from_iter(parameters), read)?
-        .collect::<Result<_, _>>()?;
-    let found = users.len() as u64;
-    // A page that is not full is the last, and tells the total by itself.
-    let total = match found < count && (found > 0 || skip == 0) {
-        true => skip + found,
-        false => connection
-            .prepare_cached(&format!("SELECT count(*) FROM user WHERE {filter}"))?
-            .query_row(params_from_iter(&condition.parameters), |row| {
-                row.get::<_, i64>(0).map(i64::unsigned_abs)
-            })?,
-    };
-    Ok((total, users))
-}
-
-/// As [`list`], for a condition that selects too many: each user is looked at in memory.
-fn sift(
-    connection: &Connection,
-    filter: &str,
-    condition: &Condition,
-    skip: u64,
-    count: u64,
-    matches: impl Fn(&User) -> bool,
-) -> Result<(u64, Vec<User>), Error> {
-    let sql = format!("SELECT {COLUMNS} FROM user WHERE {filter} ORDER BY seq");
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut total = 0;
-    let mut users = Vec::new();
-    for user in statement.query_map(params_from_iter(&condition.parameters), read)? {
-        let user = user?;
-        if matches(&user) {
-            if total >= skip && total - skip < count {
-                users.push(user);
-            }
-            total += 1;
-        }
-    }
-    Ok((total, users))
-}
+/// The users, for lists.
+pub const TABLE: Table<User> = Table {
+    name: "user",
+    columns: COLUMNS,
+    visible: "scim_visible = 1",
+    read,
+    seq: |user| user.seq,
+};

@@ -100,7 +100,7 @@ async fn a_patch_of_more_than_1000_operations_is_too_many() {
 #[tokio::test]
 async fn what_is_not_there_is_404() {
     let app = TestApp::start();
-    for path in ["/scim/Nothing", "/scim/Users/a/b", "/scim", "/", "/other"] {
+    for path in ["/scim/Nothing", "/scim/Users/a/b", "/", "/other"] {
         for method in ["GET", "POST"] {
             let body = (method == "POST").then(|| b"{}".to_vec());
             let answer = app.client.send(method, path, &[], body).await.unwrap();

@@ -297,6 +297,30 @@ fn values<'v>(scope: Scope<'_>, node: &'v Object, attr: &AttrPath) -> Vec<&'v Va
     }
 }
 
+/// The value by which a resource is sorted (RFC 7644 §3.4.2.3): of a multi-valued attribute that of the primary element,
+/// else of the first; of what is complex its `value`.
+pub(in crate::scim) fn sorted_by<'v>(
+    scope: Scope<'_>,
+    resource: &'v Object,
+    attr: &AttrPath,
+) -> Option<&'v Value> {
+    let whole = AttrPath {
+        sub: None,
+        ..attr.clone()
+    };
+    let elements = values(scope, resource, &whole);
+    let primary = elements
+        .iter()
+        .find(|element| element.get("primary") == Some(&Value::Bool(true)));
+    let element = *primary.or(elements.first())?;
+    let value = match (element, &attr.sub) {
+        (Value::Object(object), sub) => get(object, sub.as_deref().unwrap_or("value"))?,
+        (simple, None) => simple,
+        (_, Some(_)) => return None,
+    };
+    has_value(value).then_some(value)
+}
+
 /// The member `name` of a resource, or of its extension `urn`.
 fn under<'v>(node: &'v Object, urn: Option<&str>, name: &str) -> Option<&'v Value> {
     match urn {

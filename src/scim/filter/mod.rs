@@ -147,6 +147,19 @@ impl<'a> Meaning<'a> {
     }
 }
 
+impl Filter {
+    /// Whether a resource's attribute `name`, in any letter case, takes part.
+    pub fn mentions(&self, name: &str) -> bool {
+        match self {
+            Self::And(terms) | Self::Or(terms) => terms.iter().any(|term| term.mentions(name)),
+            Self::Not(term) => term.mentions(name),
+            Self::Present(attr) | Self::Compare { attr, .. } | Self::Element { attr, .. } => {
+                attr.name.eq_ignore_ascii_case(name)
+            }
+        }
+    }
+}
+
 impl CompareOp {
     /// Every operator.
     const ALL: [Self; 9] = [

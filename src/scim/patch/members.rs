@@ -14,28 +14,17 @@ use crate::scim::{Error, Object, ScimType};
 /// The attribute that is set apart.
 const MEMBERS: &str = "members";
 
-/// A member as the client names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
-    /// Id of the user or group.
-    pub value: String,
-    /// `User` or `Group`, as sent.
-    pub member_type: Option<String>,
-    /// Name, as sent.
-    pub display: Option<String>,
-}
-
 /// A change of a group's members. Adding one that is there and removing one that is not change nothing (C-97, C-99).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MemberChange {
-    /// These as well.
-    Add(Vec<Member>),
+    /// These as well, by id.
+    Add(Vec<String>),
     /// Not these, by id.
     Remove(Vec<String>),
     /// None (C-100).
     Clear,
     /// These and no others (C-102).
-    Replace(Vec<Member>),
+    Replace(Vec<String>),
 }
 
 /// A group's PATCH, in two parts that do not depend on each other.
@@ -72,10 +61,10 @@ pub fn take_members(patch: Patch, schemas: &Schemas) -> Result<Split, Error> {
     Ok(split)
 }
 
-/// Takes the members out of the attributes of a group's POST or PUT.
-pub fn members_of(attributes: &mut Object) -> Vec<Member> {
+/// Takes the members out of the attributes of a group's POST or PUT: their ids.
+pub fn members_of(attributes: &mut Object) -> Vec<String> {
     match attributes.shift_remove(MEMBERS) {
-        Some(Value::Array(values)) => values.into_iter().filter_map(member).collect(),
+        Some(Value::Array(values)) => values.into_iter().filter_map(id).collect(),
         _ => vec![],
     }
 }
@@ -108,8 +97,7 @@ impl Split {
             // A list, also an empty one, never means all (C-101, T-05).
             (None, Change::Remove(Some(value))) => {
                 let listed = self.read(attribute, None, value)?;
-                let ids = listed.into_iter().map(|member| member.value).collect();
-                self.members.push(MemberChange::Remove(ids));
+                self.members.push(MemberChange::Remove(listed));
             }
             (Some(filter), Change::Remove(_)) => {
                 let ids = ids(&filter, attribute).ok_or_else(|| {
@@ -141,7 +129,7 @@ impl Split {
         attribute: &Attribute,
         filter: Option<&Filter>,
         value: Value,
-    ) -> Result<Vec<Member>, Error> {
+    ) -> Result<Vec<String>, Error> {
         let implied = filter
             .and_then(|filter| filter.implied(attribute))
             .unwrap_or_default();
@@ -155,8 +143,8 @@ impl Split {
                     given.entry(name.clone()).or_insert_with(|| implied.clone());
                 }
             }
-            match member(value) {
-                Some(member) => members.push(member),
+            match id(value) {
+                Some(id) => members.push(id),
                 None => self.skipped.push(MEMBERS.to_owned()),
             }
         }
@@ -172,14 +160,9 @@ fn members<'s>(attr: &AttrPath, schemas: &'s Schemas) -> Option<&'s Attribute> {
     }
 }
 
-/// A member without an id is none.
-fn member(value: Value) -> Option<Member> {
-    let text = |name| Some(value.get(name)?.as_str()?.to_owned());
-    Some(Member {
-        value: text("value")?,
-        member_type: text("type"),
-        display: text("display"),
-    })
+/// The id of a member; what has none is no member.
+fn id(member: Value) -> Option<String> {
+    Some(member.get("value")?.as_str()?.to_owned())
 }
 
 /// The ids that a filter names: `value eq "a"`, alone, joined by `or`, or with more terms joined by `and`.
@@ -215,11 +198,7 @@ mod tests {
     #[test]
     fn groups() {
         let stored = json!({"displayName": "g"}).as_object().unwrap().clone();
-        let member = |value: &str| Member {
-            value: value.to_owned(),
-            member_type: None,
-            display: None,
-        };
+        let member = |id: &str| id.to_owned();
         let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
         let rows = [
             (
@@ -291,10 +270,7 @@ mod tests {
                    {"op": "replace", "path": "members[value eq \"U1\"]", "value": {"value": "U2"}},
                    {"op": "add", "path": "members", "value": [{"display": "n"}]}]),
                 vec![
-                    MemberChange::Add(vec![Member {
-                        member_type: Some("Group".into()),
-                        ..member("G2")
-                    }]),
+                    MemberChange::Add(vec![member("G2")]),
                     MemberChange::Remove(ids(&["U1"])),
                     MemberChange::Add(vec![member("U2")]),
                     MemberChange::Add(vec![]),
@@ -326,13 +302,7 @@ mod tests {
         .unwrap()
         .clone();
         let found = members_of(&mut attributes);
-        assert_eq!(
-            found,
-            [Member {
-                member_type: Some("User".into()),
-                ..member("U1")
-            }]
-        );
+        assert_eq!(found, [member("U1")]);
         assert!(!attributes.contains_key("members"));
     }
 }

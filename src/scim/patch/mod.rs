@@ -17,7 +17,7 @@ use super::path::Path;
 use super::resource::{Change, Naming};
 
 pub use apply::{Patched, apply};
-pub use members::{Member, MemberChange, Split, members_of, take_members};
+pub use members::{MemberChange, Split, members_of, take_members};
 pub use parse::parse;
 
 /// A PATCH that was understood.

@@ -2,7 +2,9 @@
 //! Parameters come from a URL or from a SearchRequest; this reads them, and the store answers them. How large a page
 //! may be is the server's business.
 
+pub mod cursor;
 mod projection;
+pub mod sort;
 #[cfg(test)]
 mod tests;
 

@@ -1,11 +1,14 @@
 //! The SCIM listener: from a request to one function of the directory and back.
 
+mod command;
+mod reads;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{self, HeaderName};
 use hyper::{Method, Request, Response};
 use serde_json::Value;
@@ -18,13 +21,13 @@ use super::listener::Handler;
 use super::route::{Endpoint, Routes};
 use crate::directory::audit::{Entry, Origin, request_id};
 use crate::directory::tokens::{Principal, Scope};
-use crate::directory::users::{PAGE, PAGE_LIMIT, User};
+use crate::directory::view::Representation;
 use crate::directory::{Directory, Refusal};
-use crate::scim::patch::{self, Patch};
-use crate::scim::query::{Page, Projection, Query};
-use crate::scim::resource::{self, Parsed};
+use crate::scim::json;
+use crate::scim::query::Projection;
 use crate::scim::schema::ResourceType;
-use crate::scim::{Object, discovery, json, message};
+use crate::scim::version::{Condition, Tags};
+use command::{Command, Done};
 
 /// Deepest nesting of a JSON body: no SCIM message comes near it.
 const JSON_DEPTH: usize = 64;
@@ -35,16 +38,15 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub struct Scim {
     directory: Arc<Directory>,
     routes: Routes,
-    base: String,
     limits: Arc<Limits>,
 }
 
-/// What a request asks for, once it is understood.
-enum Command {
-    Create(Parsed),
-    Replace(String, Parsed),
-    Patch(String, Patch),
-    Delete(String),
+/// What a mutating request asks for, once it is understood.
+struct Asked {
+    command: Command,
+    resource_type: ResourceType,
+    condition: Condition,
+    projection: Projection,
 }
 
 impl Handler for Scim {
@@ -60,6 +62,11 @@ impl Handler for Scim {
             Ok(reply) => reply,
             Err(failure) => failure.into_reply(),
         };
+        if method == Method::HEAD {
+            let length = length(&reply);
+            answer::set(&mut reply, header::CONTENT_LENGTH, &length);
+            *reply.body_mut() = Full::default();
+        }
         answer::set(&mut reply, X_REQUEST_ID, &origin.request_id);
         let status = reply.status().as_u16();
         let (request_id, actor, source) = (&origin.request_id, &origin.actor, &origin.source);
@@ -72,18 +79,11 @@ impl Handler for Scim {
 }
 
 impl Scim {
-    /// A handler over `directory`, below each of `base_paths`. `base` is the URL of the first of them, without a slash
-    /// at the end: what `meta.location` starts with.
-    pub fn new(
-        directory: Arc<Directory>,
-        base_paths: &[String],
-        base: String,
-        limits: Arc<Limits>,
-    ) -> Self {
+    /// A handler over `directory`, below each of `base_paths`.
+    pub fn new(directory: Arc<Directory>, base_paths: &[String], limits: Arc<Limits>) -> Self {
         Self {
             directory,
             routes: Routes::new(base_paths),
-            base,
             limits,
         }
     }
@@ -97,21 +97,27 @@ impl Scim {
     ) -> Result<Reply, Failure> {
         let principal = self.authenticate(&request, peer, origin).await?;
         origin.actor = format!("token:{} ({})", principal.token_id, principal.name);
-        if reads(request.method()) {
-            let endpoint = self.admit(&request, endpoint)?;
-            return self.read(&request, &endpoint).await;
-        }
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let projection = Projection::from_pairs(
-            pairs(&request),
-            ResourceType::User,
-            self.directory.schemas(),
-        );
-        let prepared = self.prepare(request, endpoint, &principal).await;
-        match (prepared, projection) {
-            (Ok(command), Ok(projection)) => self.execute(command, &projection, origin).await,
-            (Err(failure), _) => self.refuse(failure, &method, &path, origin).await,
-            (_, Err(error)) => self.refuse(error.into(), &method, &path, origin).await,
+        let admitted = self.admit(&request, endpoint);
+        match (&method, admitted) {
+            (&Method::OPTIONS, Ok(endpoint)) => {
+                let mut reply = answer::empty(204);
+                answer::set(&mut reply, header::ALLOW, endpoint.methods());
+                Ok(reply)
+            }
+            (method, Ok(endpoint)) if reads(method) => self.read(&request, &endpoint).await,
+            (method, Err(failure)) if reads(method) => Err(failure),
+            (_, Ok(Endpoint::Search(resource_type))) => {
+                let body = self
+                    .json(request.into_body(), self.limits.body_size)
+                    .await?;
+                self.search(resource_type, body).await
+            }
+            (method, Ok(endpoint)) => match self.understand(request, endpoint, &principal).await {
+                Ok(asked) => self.execute(asked, origin).await,
+                Err(failure) => self.refuse(failure, method, &path, origin).await,
+            },
+            (method, Err(failure)) => self.refuse(failure, method, &path, origin).await,
         }
     }
 
@@ -160,6 +166,10 @@ impl Scim {
         }
         let endpoint =
             endpoint.ok_or_else(|| Failure::new(404, "there is no endpoint at this path"))?;
+        if endpoint == Endpoint::Me {
+            let detail = "a token stands for no person: /Me is not offered";
+            return Err(Failure::new(501, detail));
+        }
         let methods = endpoint.methods();
         match methods
             .split(", ")
@@ -171,130 +181,84 @@ impl Scim {
         }
     }
 
-    async fn read(
-        &self,
-        request: &Request<Incoming>,
-        endpoint: &Endpoint,
-    ) -> Result<Reply, Failure> {
-        let schemas = self.directory.schemas();
-        match endpoint {
-            Endpoint::Users => {
-                let query = Query::from_pairs(pairs(request), ResourceType::User, schemas)?;
-                let listing = self.within_time(self.directory.list_users(&query)).await?;
-                let resources = listing
-                    .users
-                    .iter()
-                    .map(|user| self.shown(user, &query.projection))
-                    .collect();
-                Ok(self.list(&query, listing.total, resources))
-            }
-            Endpoint::User(id) => {
-                let projection =
-                    Projection::from_pairs(pairs(request), ResourceType::User, schemas)?;
-                Ok(self.user(200, &self.directory.user(id)?, &projection))
-            }
-            Endpoint::Groups => {
-                let query = Query::from_pairs(pairs(request), ResourceType::Group, schemas)?;
-                Ok(self.list(&query, 0, Vec::new()))
-            }
-            Endpoint::Group(id) => Err(Refusal::NotFound {
-                what: "Group",
-                id: id.clone(),
-            }
-            .into()),
-            Endpoint::ServiceProviderConfig => {
-                let limits = discovery::Limits {
-                    bulk_operations: 0,
-                    bulk_bytes: 0,
-                    default_page: PAGE,
-                    max_page: PAGE_LIMIT,
-                };
-                Ok(answer::object(
-                    200,
-                    &discovery::service_provider_config(&limits, &self.base),
-                ))
-            }
-            Endpoint::ResourceTypes(id) => described(
-                discovery::resource_types(schemas, &self.base),
-                id.as_deref(),
-                "ResourceType",
-            ),
-            Endpoint::Schemas(id) => described(
-                discovery::schemas(schemas, &self.base),
-                id.as_deref(),
-                "Schema",
-            ),
-        }
-    }
-
     /// What a mutating request asks for; everything about it is checked that needs no database.
-    async fn prepare(
+    async fn understand(
         &self,
         request: Request<Incoming>,
-        endpoint: Option<Endpoint>,
+        endpoint: Endpoint,
         principal: &Principal,
-    ) -> Result<Command, Failure> {
-        let endpoint = self.admit(&request, endpoint)?;
+    ) -> Result<Asked, Failure> {
         if principal.scope != Scope::Provision {
             return Err(Failure::new(
                 403,
                 "this token may read; writing needs one with scope provision",
             ));
         }
-        let method = request.method().clone();
-        if let (Endpoint::User(id), &Method::DELETE) = (&endpoint, &method) {
-            return Ok(Command::Delete(id.clone()));
-        }
-        let body = self.json(request.into_body()).await?;
+        let (Endpoint::Collection(resource_type) | Endpoint::Resource(resource_type, _)) = endpoint
+        else {
+            return Err(Failure::new(405, "nothing is written here"));
+        };
         let schemas = self.directory.schemas();
-        Ok(match (endpoint, method) {
-            (Endpoint::User(id), Method::PATCH) => {
-                Command::Patch(id, patch::parse(body, ResourceType::User, schemas)?)
+        let projection = Projection::from_pairs(pairs(&request), resource_type, schemas)?;
+        let (method, condition) = (request.method().clone(), condition(&request));
+        let command = match (endpoint, method) {
+            (Endpoint::Resource(_, id), Method::DELETE) => Command::Delete(resource_type, id),
+            (endpoint, method) => {
+                let body = self
+                    .json(request.into_body(), self.limits.body_size)
+                    .await?;
+                match (endpoint, method) {
+                    (Endpoint::Resource(_, id), Method::PATCH) => {
+                        Command::patch(resource_type, id, body, schemas)?
+                    }
+                    (Endpoint::Resource(_, id), _) => {
+                        Command::replace(resource_type, id, body, schemas)?
+                    }
+                    _ => Command::create(resource_type, body, schemas)?,
+                }
             }
-            (Endpoint::User(id), _) => {
-                Command::Replace(id, resource::parse(body, ResourceType::User, schemas)?)
-            }
-            _ => Command::Create(resource::parse(body, ResourceType::User, schemas)?),
+        };
+        Ok(Asked {
+            command,
+            resource_type,
+            condition,
+            projection,
         })
     }
 
-    async fn execute(
+    async fn execute(&self, asked: Asked, origin: &Origin) -> Result<Reply, Failure> {
+        let Asked {
+            command,
+            resource_type,
+            condition,
+            projection,
+        } = asked;
+        let executed = command.execute(&self.directory, origin, condition, &projection);
+        let Done {
+            status,
+            representation,
+        } = self.within_time(executed).await?;
+        Ok(match representation {
+            Some(found) => self.shown(status, found, resource_type, &projection),
+            None => answer::empty(status),
+        })
+    }
+
+    /// A resource as the client wants to see it, with its entity tag and, if it is new, its location.
+    fn shown(
         &self,
-        command: Command,
+        status: u16,
+        found: Representation,
+        resource_type: ResourceType,
         projection: &Projection,
-        origin: &Origin,
-    ) -> Result<Reply, Failure> {
-        let directory = &self.directory;
-        match command {
-            Command::Create(parsed) => {
-                let user = self
-                    .within_time(directory.create_user(origin, parsed))
-                    .await?;
-                let mut reply = self.user(201, &user, projection);
-                answer::set(
-                    &mut reply,
-                    header::LOCATION,
-                    &format!("{}/Users/{}", self.base, user.id),
-                );
-                Ok(reply)
-            }
-            Command::Replace(id, parsed) => {
-                let user = self
-                    .within_time(directory.replace_user(origin, &id, parsed))
-                    .await?;
-                Ok(self.user(200, &user, projection))
-            }
-            Command::Patch(id, patch) => {
-                let user = self
-                    .within_time(directory.patch_user(origin, &id, patch))
-                    .await?;
-                Ok(self.user(200, &user, projection))
-            }
-            Command::Delete(id) => {
-                self.within_time(directory.delete_user(origin, &id)).await?;
-                Ok(answer::empty(204))
-            }
+    ) -> Reply {
+        let resource = projection.apply(found.resource, resource_type, self.directory.schemas());
+        let mut reply = answer::object(status, &resource);
+        answer::set(&mut reply, header::ETAG, &found.etag);
+        if status == 201 {
+            answer::set(&mut reply, header::LOCATION, &found.location);
         }
+        reply
     }
 
     /// The answer to a mutating request that the directory never saw, after its audit row is written.
@@ -311,9 +275,8 @@ impl Scim {
         Err(failure)
     }
 
-    /// The JSON value of a body.
-    async fn json(&self, incoming: Incoming) -> Result<Value, Failure> {
-        let limit = self.limits.body_size;
+    /// The JSON value of a body of at most `limit` bytes.
+    async fn json(&self, incoming: Incoming, limit: usize) -> Result<Value, Failure> {
         let bytes = body::read(incoming, limit, self.limits.request)
             .await
             .map_err(|error| match error {
@@ -344,51 +307,6 @@ impl Scim {
             .with(header::RETRY_AFTER, "5")),
         }
     }
-
-    fn shown(&self, user: &User, projection: &Projection) -> Object {
-        let resource = self.directory.represent(user, &self.base);
-        projection.apply(resource, ResourceType::User, self.directory.schemas())
-    }
-
-    fn user(&self, status: u16, user: &User, projection: &Projection) -> Reply {
-        let mut reply = answer::object(status, &self.shown(user, projection));
-        answer::set(&mut reply, header::ETAG, &user.etag());
-        reply
-    }
-
-    fn list(&self, query: &Query, total: u64, resources: Vec<Object>) -> Reply {
-        let start = match query.page {
-            Page::Index { start, .. } => start,
-            Page::Cursor { .. } => 1,
-        };
-        answer::object(
-            200,
-            &message::list_response(total, message::Position::Index(start), resources),
-        )
-    }
-}
-
-/// All of a discovery list, or the one with this id.
-fn described(
-    resources: Vec<Object>,
-    id: Option<&str>,
-    what: &'static str,
-) -> Result<Reply, Failure> {
-    let Some(id) = id else {
-        let total = resources.len() as u64;
-        return Ok(answer::object(
-            200,
-            &message::list_response(total, message::Position::Index(1), resources),
-        ));
-    };
-    match discovery::find(resources, id) {
-        Some(resource) => Ok(answer::object(200, &resource)),
-        None => Err(Refusal::NotFound {
-            what,
-            id: id.to_owned(),
-        }
-        .into()),
-    }
 }
 
 /// Whether a method changes nothing.
@@ -397,7 +315,7 @@ fn reads(method: &Method) -> bool {
 }
 
 /// The token behind `Authorization: Bearer` (RFC 6750 §2.1); the scheme compares in any letter case.
-fn bearer(request: &Request<Incoming>) -> Option<&str> {
+fn bearer<B>(request: &Request<B>) -> Option<&str> {
     let value = request
         .headers()
         .get(header::AUTHORIZATION)?
@@ -408,8 +326,28 @@ fn bearer(request: &Request<Incoming>) -> Option<&str> {
 }
 
 /// The query's names and values, decoded: `+` is a blank, `%2B` a plus (C-01, C-17).
-fn pairs(request: &Request<Incoming>) -> form_urlencoded::Parse<'_> {
+fn pairs<B>(request: &Request<B>) -> form_urlencoded::Parse<'_> {
     form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes())
+}
+
+/// What the client wants of the resource's version.
+fn condition<B>(request: &Request<B>) -> Condition {
+    let tags = |name| {
+        let mut values = request.headers().get_all(name).iter().peekable();
+        values.peek()?;
+        let values: Vec<_> = values.filter_map(|value| value.to_str().ok()).collect();
+        Some(Tags::parse(&values.join(",")))
+    };
+    Condition {
+        if_match: tags(header::IF_MATCH),
+        if_none_match: tags(header::IF_NONE_MATCH),
+    }
+}
+
+/// Bytes of a reply's body.
+fn length(reply: &Reply) -> String {
+    let exact = reply.body().size_hint().exact();
+    exact.unwrap_or_default().to_string()
 }
 
 /// A path as an audit row can hold it.

@@ -1,0 +1,185 @@
+//! Reads of users and groups: one by its id, and lists (RFC 7644 §3.4).
+
+use rusqlite::Connection;
+
+use super::view::{Representation, View};
+use super::{Directory, Refusal};
+use crate::scim::query::cursor::Place;
+use crate::scim::query::sort::Rank;
+use crate::scim::query::{Page, Projection, Query};
+use crate::scim::schema::ResourceType;
+use crate::store::list::{Start, Table};
+use crate::store::{self, groups, lower, users};
+
+/// Resources on a page that asks for no number.
+pub const PAGE: u64 = 100;
+/// Resources on a page at the most: what bounds the memory of one answer.
+pub const PAGE_LIMIT: u64 = 1000;
+
+/// One page of a list.
+#[derive(Debug)]
+pub struct Listing {
+    /// How many match in all.
+    pub total: u64,
+    /// Those on this page.
+    pub resources: Vec<Representation>,
+    /// Cursor of the next page, if there is one and the query pages by cursor.
+    pub next: Option<String>,
+}
+
+impl Directory {
+    /// The visible resource with this id.
+    pub fn read(
+        &self,
+        resource_type: ResourceType,
+        id: &str,
+        projection: &Projection,
+    ) -> Result<Representation, Refusal> {
+        self.store.readers.short(|connection| match resource_type {
+            ResourceType::User => {
+                let user =
+                    users::visible(connection, id)?.ok_or_else(|| not_found(resource_type, id))?;
+                Ok(self.view.user(connection, &user, true)?)
+            }
+            ResourceType::Group => {
+                let group =
+                    groups::get(connection, id)?.ok_or_else(|| not_found(resource_type, id))?;
+                let members = projection.wants("members");
+                Ok(self.view.group(connection, &group, members)?)
+            }
+        })
+    }
+
+    /// The visible resources that a query names.
+    pub async fn list(
+        &self,
+        resource_type: ResourceType,
+        query: &Query,
+    ) -> Result<Listing, Refusal> {
+        let listing = List {
+            view: self.view.clone(),
+            resource_type,
+            condition: lower::condition(query.filter.as_ref(), resource_type, &self.view.schemas),
+            query: query.clone(),
+        };
+        // A group's members may be many, even where the group is found by index.
+        let short = listing.condition.indexed
+            && (resource_type == ResourceType::User || !query.projection.wants("members"));
+        match short {
+            true => self
+                .store
+                .readers
+                .short(|connection| listing.run(connection)),
+            false => {
+                self.store
+                    .readers
+                    .long(move |connection| listing.run(connection))
+                    .await
+            }
+        }
+    }
+}
+
+/// Nothing that SCIM sees has this id.
+pub(super) fn not_found(resource_type: ResourceType, id: &str) -> Refusal {
+    Refusal::NotFound {
+        what: resource_type.name(),
+        id: id.to_owned(),
+    }
+}
+
+/// A list under way.
+struct List {
+    view: View,
+    resource_type: ResourceType,
+    condition: lower::Condition,
+    query: Query,
+}
+
+impl List {
+    fn run(&self, connection: &Connection) -> Result<Listing, Refusal> {
+        // For the filter and the order, other resources are read only where these look at them.
+        match self.resource_type {
+            ResourceType::User => {
+                let judged = self.mentions("groups") || self.mentions("meta");
+                self.page(connection, &users::TABLE, |user, judging| {
+                    self.view.user(connection, user, !judging || judged)
+                })
+            }
+            ResourceType::Group => {
+                let (judged, shown) = (
+                    self.mentions("members"),
+                    self.query.projection.wants("members"),
+                );
+                self.page(connection, &groups::TABLE, |group, judging| {
+                    let members = if judging { judged } else { shown };
+                    self.view.group(connection, group, members)
+                })
+            }
+        }
+    }
+
+    fn mentions(&self, name: &str) -> bool {
+        let filter = self.query.filter.as_ref();
+        let sort_by = self.query.sort_by.as_ref();
+        filter.is_some_and(|filter| filter.mentions(name))
+            || sort_by.is_some_and(|attr| attr.name.eq_ignore_ascii_case(name))
+    }
+
+    /// One page of `table`. `represent` is told whether it is for the filter and the order, or for the answer.
+    fn page<T>(
+        &self,
+        connection: &Connection,
+        table: &Table<T>,
+        represent: impl Fn(&T, bool) -> Result<Representation, store::Error>,
+    ) -> Result<Listing, Refusal> {
+        let (start, count) = self.start()?;
+        let page = match self.condition.exact && self.query.sort_by.is_none() {
+            true => table.page(connection, &self.condition, &start, count)?,
+            false => table.judged_page(connection, &self.condition, &start, count, |row| {
+                let resource = represent(row, true)?.resource;
+                let seq = (table.seq)(row);
+                Ok::<_, Refusal>(self.judge(&resource, seq))
+            })?,
+        };
+        let resources = page.resources.iter().map(|row| represent(row, false));
+        Ok(Listing {
+            total: page.total,
+            resources: resources.collect::<Result<_, _>>()?,
+            next: page.last.map(|rank| {
+                self.query.cursor_after(&Place {
+                    seq: rank.seq,
+                    sorted_by: rank.value(),
+                })
+            }),
+        })
+    }
+
+    /// The rank of a resource that matches.
+    fn judge(&self, resource: &crate::scim::Object, seq: i64) -> Option<Rank> {
+        let (kind, schemas) = (self.resource_type, &self.view.schemas);
+        let filter = self.query.filter.as_ref();
+        let matches = self.condition.exact
+            || filter.is_none_or(|filter| filter.matches(resource, kind, schemas));
+        matches.then(|| self.query.rank(resource, seq, kind, schemas))
+    }
+
+    /// Where the page starts and how many resources it may have.
+    fn start(&self) -> Result<(Start, u64), Refusal> {
+        let schemas = &self.view.schemas;
+        let (start, count) = match &self.query.page {
+            Page::Index { start, count } => (Start::Index(start.saturating_sub(1)), count),
+            Page::Cursor { count, .. } => match self.query.place()? {
+                None => (Start::First, count),
+                Some(place) => {
+                    let value = Some(&place.sorted_by);
+                    let rank = self
+                        .query
+                        .rank_of(value, place.seq, self.resource_type, schemas);
+                    (Start::After(rank), count)
+                }
+            },
+        };
+        Ok((start, count.unwrap_or(PAGE).min(PAGE_LIMIT)))
+    }
+}

@@ -1,0 +1,185 @@
+//! What a request reads: one resource, lists, searches, and what the appliance tells about itself.
+
+use hyper::Request;
+use hyper::header::ETAG;
+use serde_json::Value;
+
+use super::{Scim, condition, pairs};
+use crate::directory::Refusal;
+use crate::directory::reading::{Listing, PAGE, PAGE_LIMIT};
+use crate::scim::message::{Position, list_response};
+use crate::scim::query::{Page, Projection, Query};
+use crate::scim::schema::ResourceType;
+use crate::scim::{Error, Object, ScimType, discovery};
+use crate::server::answer::{self, Failure, Reply};
+use crate::server::route::Endpoint;
+
+/// Operations in one bulk request: each is a write of its own.
+pub const BULK_OPERATIONS: usize = 1000;
+
+impl Scim {
+    /// Answers a GET.
+    pub(super) async fn read<B>(
+        &self,
+        request: &Request<B>,
+        endpoint: &Endpoint,
+    ) -> Result<Reply, Failure> {
+        let schemas = self.directory.schemas();
+        match endpoint {
+            Endpoint::Resource(resource_type, id) => self.resource(request, *resource_type, id),
+            Endpoint::Collection(resource_type) => {
+                let query = Query::from_pairs(pairs(request), *resource_type, schemas)?;
+                self.list(*resource_type, &query).await
+            }
+            Endpoint::Root => {
+                let query =
+                    |resource_type| Query::from_pairs(pairs(request), resource_type, schemas);
+                self.everything(query(ResourceType::User)?, query(ResourceType::Group)?)
+                    .await
+            }
+            Endpoint::ServiceProviderConfig => {
+                let limits = discovery::Limits {
+                    bulk_operations: BULK_OPERATIONS as u64,
+                    bulk_bytes: self.limits.bulk_size as u64,
+                    default_page: PAGE,
+                    max_page: PAGE_LIMIT,
+                };
+                let config = discovery::service_provider_config(&limits, self.directory.base());
+                Ok(answer::object(200, &config))
+            }
+            Endpoint::ResourceTypes(id) => described(
+                discovery::resource_types(schemas, self.directory.base()),
+                id.as_deref(),
+                "ResourceType",
+            ),
+            Endpoint::Schemas(id) => described(
+                discovery::schemas(schemas, self.directory.base()),
+                id.as_deref(),
+                "Schema",
+            ),
+            Endpoint::Search(_) | Endpoint::Bulk | Endpoint::Me => {
+                Err(Failure::new(405, "this endpoint is not read by GET"))
+            }
+        }
+    }
+
+    /// Answers a POST to `.search` (RFC 7644 §3.4.3): of one type, or of all.
+    pub(super) async fn search(
+        &self,
+        resource_type: Option<ResourceType>,
+        body: Value,
+    ) -> Result<Reply, Failure> {
+        let schemas = self.directory.schemas();
+        match resource_type {
+            Some(resource_type) => {
+                let query = Query::from_search(body, resource_type, schemas)?;
+                self.list(resource_type, &query).await
+            }
+            None => {
+                let users = Query::from_search(body.clone(), ResourceType::User, schemas)?;
+                let groups = Query::from_search(body, ResourceType::Group, schemas)?;
+                self.everything(users, groups).await
+            }
+        }
+    }
+
+    fn resource<B>(
+        &self,
+        request: &Request<B>,
+        resource_type: ResourceType,
+        id: &str,
+    ) -> Result<Reply, Failure> {
+        let schemas = self.directory.schemas();
+        let projection = Projection::from_pairs(pairs(request), resource_type, schemas)?;
+        let found = self.directory.read(resource_type, id, &projection)?;
+        let condition = condition(request);
+        if condition.holds(&found.etag) {
+            return Ok(self.shown(200, found, resource_type, &projection));
+        }
+        if condition.if_none_match.is_none() {
+            return Err(Refusal::Changed(found.etag).into());
+        }
+        let mut reply = answer::empty(304);
+        answer::set(&mut reply, ETAG, &found.etag);
+        Ok(reply)
+    }
+
+    async fn list(&self, resource_type: ResourceType, query: &Query) -> Result<Reply, Failure> {
+        let listing = self
+            .within_time(self.directory.list(resource_type, query))
+            .await?;
+        let position = match query.page {
+            Page::Index { start, .. } => Position::Index(start),
+            Page::Cursor { .. } => Position::Cursor(listing.next.clone()),
+        };
+        let total = listing.total;
+        let resources = self.projected(listing, resource_type, &query.projection);
+        Ok(answer::object(
+            200,
+            &list_response(total, position, resources),
+        ))
+    }
+
+    /// A page of all users and, behind them, all groups.
+    async fn everything(&self, users: Query, mut groups: Query) -> Result<Reply, Failure> {
+        let Page::Index { start, count } = users.page else {
+            return Err(Error::new(
+                ScimType::InvalidCursor,
+                "a query over all resources pages by startIndex; /Users and /Groups page by cursor too",
+            )
+            .into());
+        };
+        let found = self
+            .within_time(self.directory.list(ResourceType::User, &users))
+            .await?;
+        let (before, shown) = (found.total, found.resources.len() as u64);
+        let mut resources = self.projected(found, ResourceType::User, &users.projection);
+        groups.page = Page::Index {
+            start: start.saturating_sub(before).max(1),
+            count: Some(count.unwrap_or(PAGE).min(PAGE_LIMIT).saturating_sub(shown)),
+        };
+        let found = self
+            .within_time(self.directory.list(ResourceType::Group, &groups))
+            .await?;
+        let total = before.saturating_add(found.total);
+        resources.extend(self.projected(found, ResourceType::Group, &groups.projection));
+        Ok(answer::object(
+            200,
+            &list_response(total, Position::Index(start), resources),
+        ))
+    }
+
+    fn projected(
+        &self,
+        listing: Listing,
+        resource_type: ResourceType,
+        projection: &Projection,
+    ) -> Vec<Object> {
+        let schemas = self.directory.schemas();
+        let resources = listing.resources.into_iter();
+        resources
+            .map(|found| projection.apply(found.resource, resource_type, schemas))
+            .collect()
+    }
+}
+
+/// All of a discovery list, or the one with this id.
+fn described(
+    resources: Vec<Object>,
+    id: Option<&str>,
+    what: &'static str,
+) -> Result<Reply, Failure> {
+    let Some(id) = id else {
+        let total = resources.len() as u64;
+        let list = list_response(total, Position::Index(1), resources);
+        return Ok(answer::object(200, &list));
+    };
+    match discovery::find(resources, id) {
+        Some(resource) => Ok(answer::object(200, &resource)),
+        None => Err(Refusal::NotFound {
+            what,
+            id: id.to_owned(),
+        }
+        .into()),
+    }
+}

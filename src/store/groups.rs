@@ -1,0 +1,287 @@
+//! Statements over `group`, `group_user` and `group_group`. Members are rows: a change of one never reads the others.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Row, named_params};
+use serde_json::Value;
+
+use super::list::Table;
+use super::text;
+use super::{Error, open::optional};
+use crate::scim::Object;
+use crate::scim::fold::fold;
+use crate::scim::schema::ResourceType;
+
+/// One row of `group`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    /// Row number, in the order of creation; 0 until it is stored.
+    pub seq: i64,
+    /// The resource's id: a UUID.
+    pub id: String,
+    /// The attributes as sent, without members.
+    pub resource: Object,
+    /// Counts the changes; the entity tag.
+    pub version: i64,
+    /// When it was created.
+    pub created: Timestamp,
+    /// When it was changed last.
+    pub modified: Timestamp,
+}
+
+impl Group {
+    /// The resource's text attribute `name`.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.resource.get(name).and_then(Value::as_str)
+    }
+}
+
+/// The columns that [`read`] takes, in its order.
+pub const COLUMNS: &str = "seq, id, resource, version, created, modified";
+
+/// Reads a row of [`COLUMNS`].
+pub fn read(row: &Row<'_>) -> Result<Group, rusqlite::Error> {
+    let instant = |column| text::parse_instant(column, row.get_ref(column)?.as_str()?);
+    Ok(Group {
+        seq: row.get(0)?,
+        id: row.get(1)?,
+        resource: text::parse_object(2, row.get_ref(2)?.as_str()?)?,
+        version: row.get(3)?,
+        created: instant(4)?,
+        modified: instant(5)?,
+    })
+}
+
+fn one(connection: &Connection, condition: &str, value: &str) -> Result<Option<Group>, Error> {
+    let sql = format!("SELECT {COLUMNS} FROM \"group\" WHERE {condition}");
+    optional(connection.prepare_cached(&sql)?.query_row([value], read))
+}
+
+/// The group with this id.
+pub fn get(connection: &Connection, id: &str) -> Result<Option<Group>, Error> {
+    one(connection, "id = ?1", id)
+}
+
+/// The group with this displayName, in any letter case.
+pub fn named(connection: &Connection, display_name: &str) -> Result<Option<Group>, Error> {
+    one(connection, "display_name_key = ?1", &fold(display_name))
+}
+
+/// Adds a group and tells its row number.
+pub fn insert(connection: &Connection, group: &Group) -> Result<i64, Error> {
+    write(
+        connection,
+        "INSERT INTO \"group\" (id, resource, display_name_key, external_id, version, created, modified)
+         VALUES (:id, :resource, :display_name_key, :external_id, :version, :created, :modified) RETURNING seq",
+        group,
+    )
+}
+
+/// Writes a group over the row with its id.
+pub fn update(connection: &Connection, group: &Group) -> Result<i64, Error> {
+    write(
+        connection,
+        "UPDATE \"group\" SET resource = :resource, display_name_key = :display_name_key, external_id = :external_id,
+             version = :version, created = :created, modified = :modified
+         WHERE id = :id RETURNING seq",
+        group,
+    )
+}
+
+fn write(connection: &Connection, sql: &str, group: &Group) -> Result<i64, Error> {
+    let display_name = group.text("displayName").unwrap_or_default();
+    Ok(connection.prepare_cached(sql)?.query_row(
+        named_params! {
+            ":id": group.id,
+            ":resource": text::object(&group.resource)?,
+            ":display_name_key": fold(display_name),
+            ":external_id": group.text("externalId"),
+            ":version": group.version,
+            ":created": text::instant(group.created),
+            ":modified": text::instant(group.modified),
+        },
+        |row| row.get(0),
+    )?)
+}
+
+/// Removes a group; who was a member is no more.
+pub fn delete(connection: &Connection, group: &Group) -> Result<(), Error> {
+    connection
+        .prepare_cached("DELETE FROM \"group\" WHERE seq = ?1")?
+        .execute([group.seq])?;
+    Ok(())
+}
+
+/// Who can be a member: a visible user or a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemberRow {
+    /// Of which table.
+    pub kind: ResourceType,
+    /// In which row.
+    pub seq: i64,
+}
+
+/// The visible user or the group with this id.
+pub fn find_member(connection: &Connection, id: &str) -> Result<Option<MemberRow>, Error> {
+    let find = |sql, kind| -> Result<Option<MemberRow>, Error> {
+        let row = connection.prepare_cached(sql)?.query_row([id], |row| {
+            let seq = row.get(0)?;
+            Ok(MemberRow { kind, seq })
+        });
+        optional(row)
+    };
+    let user = find(
+        "SELECT seq FROM user WHERE id = ?1 AND scim_visible = 1",
+        ResourceType::User,
+    )?;
+    match user {
+        Some(user) => Ok(Some(user)),
+        None => find(
+            "SELECT seq FROM \"group\" WHERE id = ?1",
+            ResourceType::Group,
+        ),
+    }
+}
+
+/// Makes `member` one of `group`. `false` if it was one.
+pub fn add_member(connection: &Connection, group: i64, member: MemberRow) -> Result<bool, Error> {
+    let sql = match member.kind {
+        ResourceType::User => "INSERT OR IGNORE INTO group_user (\"group\", user) VALUES (?1, ?2)",
+        ResourceType::Group => {
+            "INSERT OR IGNORE INTO group_group (\"group\", subgroup) VALUES (?1, ?2)"
+        }
+    };
+    let changed = connection
+        .prepare_cached(sql)?
+        .execute((group, member.seq))?;
+    Ok(changed > 0)
+}
+
+/// Takes `member` out of `group`. `false` if it was not in it.
+pub fn remove_member(
+    connection: &Connection,
+    group: i64,
+    member: MemberRow,
+) -> Result<bool, Error> {
+    let sql = match member.kind {
+        ResourceType::User => "DELETE FROM group_user WHERE \"group\" = ?1 AND user = ?2",
+        ResourceType::Group => "DELETE FROM group_group WHERE \"group\" = ?1 AND subgroup = ?2",
+    };
+    let changed = connection
+        .prepare_cached(sql)?
+        .execute((group, member.seq))?;
+    Ok(changed > 0)
+}
+
+/// Another resource as a `members` or `groups` element shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// What it is.
+    pub kind: ResourceType,
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub display: String,
+    /// Whether it is a member itself, and not by way of another group.
+    pub direct: bool,
+}
+
+fn references(
+    connection: &Connection,
+    sql: &str,
+    seq: i64,
+    kind: ResourceType,
+) -> Result<Vec<Reference>, Error> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([seq], |row| {
+        Ok(Reference {
+            kind,
+            id: row.get(0)?,
+            display: row.get(1)?,
+            direct: row.get(2)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The members of a group: its users, then its groups, each in the order of their creation.
+pub fn members(connection: &Connection, group: i64) -> Result<Vec<Reference>, Error> {
+    let mut members = references(
+        connection,
+        "SELECT user.id, coalesce(user.resource ->> '$.displayName', user.name), 1
+         FROM group_user JOIN user ON user.seq = group_user.user WHERE \"group\" = ?1 ORDER BY user.seq",
+        group,
+        ResourceType::User,
+    )?;
+    members.extend(references(
+        connection,
+        "SELECT sub.id, sub.resource ->> '$.displayName', 1
+         FROM group_group JOIN \"group\" AS sub ON sub.seq = group_group.subgroup
+         WHERE group_group.\"group\" = ?1 ORDER BY sub.seq",
+        group,
+        ResourceType::Group,
+    )?);
+    Ok(members)
+}
+
+/// How many members a group has.
+pub fn member_count(connection: &Connection, group: i64) -> Result<i64, Error> {
+    Ok(connection
+        .prepare_cached(
+            "SELECT (SELECT count(*) FROM group_user WHERE \"group\" = ?1)
+                  + (SELECT count(*) FROM group_group WHERE \"group\" = ?1)",
+        )?
+        .query_row([group], |row| row.get(0))?)
+}
+
+/// The groups that a user belongs to, itself or by way of another group, in the order of their creation.
+pub fn groups_of_user(connection: &Connection, user: i64) -> Result<Vec<Reference>, Error> {
+    references(
+        connection,
+        "WITH RECURSIVE above (seq, direct) AS (
+             SELECT \"group\", 1 FROM group_user WHERE user = ?1
+             UNION
+             SELECT group_group.\"group\", 0 FROM group_group JOIN above ON group_group.subgroup = above.seq
+         )
+         SELECT \"group\".id, \"group\".resource ->> '$.displayName', max(above.direct)
+         FROM above JOIN \"group\" USING (seq) GROUP BY \"group\".seq ORDER BY \"group\".seq",
+        user,
+        ResourceType::Group,
+    )
+}
+
+/// Takes a user out of every group, each of which thereby changes at `now`. Tells the names of the groups.
+pub fn leave_all(connection: &Connection, user: i64, now: Timestamp) -> Result<Vec<String>, Error> {
+    let mut statement = connection.prepare_cached(
+        "UPDATE \"group\" SET version = version + 1, modified = ?2
+         WHERE seq IN (SELECT \"group\" FROM group_user WHERE user = ?1) RETURNING resource ->> '$.displayName'",
+    )?;
+    let names = statement
+        .query_map((user, text::instant(now)), |row| row.get(0))?
+        .collect::<Result<Vec<String>, _>>()?;
+    if !names.is_empty() {
+        connection
+            .prepare_cached("DELETE FROM group_user WHERE user = ?1")?
+            .execute([user])?;
+    }
+    Ok(names)
+}
+
+/// Counts a change in each group that has `group` as a member.
+pub fn touch_parents(connection: &Connection, group: i64, now: Timestamp) -> Result<(), Error> {
+    connection
+        .prepare_cached(
+            "UPDATE \"group\" SET version = version + 1, modified = ?2
+             WHERE seq IN (SELECT \"group\" FROM group_group WHERE subgroup = ?1)",
+        )?
+        .execute((group, text::instant(now)))?;
+    Ok(())
+}
+
+/// The groups, for lists.
+pub const TABLE: Table<Group> = Table {
+    name: "\"group\"",
+    columns: COLUMNS,
+    visible: "1",
+    read,
+    seq: |group| group.seq,
+};

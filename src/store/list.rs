@@ -1,0 +1,175 @@
+//! One page of a table's resources, by index or by cursor, sorted or in the order of creation. One mechanism for users
+//! and groups.
+//!
+//! Where SQL alone can tell what matches and in which order, SQL pages. Otherwise each row that the condition leaves is
+//! judged in memory, and only the ranks of one page are held.
+
+use std::collections::BinaryHeap;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row, params_from_iter};
+
+use super::Error;
+use super::lower::Condition;
+use crate::scim::query::sort::Rank;
+
+/// A table of resources.
+pub struct Table<T> {
+    /// Its name, as SQL writes it.
+    pub name: &'static str,
+    /// The columns that `read` takes.
+    pub columns: &'static str,
+    /// Which rows SCIM sees.
+    pub visible: &'static str,
+    /// Reads a row.
+    pub read: fn(&Row<'_>) -> Result<T, rusqlite::Error>,
+    /// Number of a row that was read.
+    pub seq: fn(&T) -> i64,
+}
+
+/// Where a page starts.
+pub enum Start {
+    /// Behind so many resources.
+    Index(u64),
+    /// At the first resource, with a cursor for the next page.
+    First,
+    /// Behind the resource of this rank.
+    After(Rank),
+}
+
+/// A page.
+#[derive(Debug)]
+pub struct Page<T> {
+    /// Resources that match in all.
+    pub total: u64,
+    /// Those on the page.
+    pub resources: Vec<T>,
+    /// Rank of the last of them if more follow; only where the page does not start by index.
+    pub last: Option<Rank>,
+}
+
+impl<T> Table<T> {
+    /// The page of the resources that `condition` selects, in the order of creation.
+    pub fn page(
+        &self,
+        connection: &Connection,
+        condition: &Condition,
+        start: &Start,
+        count: u64,
+    ) -> Result<Page<T>, Error> {
+        let matching = self.matching(condition);
+        let (bound, skip, limit) = match start {
+            Start::Index(skip) => (i64::MIN, *skip, count),
+            Start::First => (i64::MIN, 0, count.saturating_add(1)),
+            Start::After(rank) => (rank.seq, 0, count.saturating_add(1)),
+        };
+        let sql = format!(
+            "SELECT {} {matching} AND seq > ? ORDER BY seq LIMIT ? OFFSET ?",
+            self.columns
+        );
+        let number = |number: u64| Value::Integer(number.try_into().unwrap_or(i64::MAX));
+        let tail = [Value::Integer(bound), number(limit), number(skip)];
+        let parameters = condition.parameters.iter().chain(&tail);
+        let mut resources: Vec<T> = connection
+            .prepare_cached(&sql)?
+            .query_map(params_from_iter(parameters), self.read)?
+            .collect::<Result<_, _>>()?;
+        let found = resources.len() as u64;
+        // A first page that is not full tells the total by itself.
+        let total = match bound == i64::MIN && found < limit && (found > 0 || skip == 0) {
+            true => skip + found,
+            false => self.count(connection, condition)?,
+        };
+        let more = !matches!(start, Start::Index(_)) && found > count;
+        if more {
+            resources.pop();
+        }
+        let last = resources.last().filter(|_| more).map(|last| Rank {
+            key: None,
+            seq: (self.seq)(last),
+            descending: false,
+        });
+        Ok(Page {
+            total,
+            resources,
+            last,
+        })
+    }
+
+    /// The page of those resources out of `condition` to which `judge` gives a rank, in the order of the ranks.
+    pub fn judged_page<E: From<Error>>(
+        &self,
+        connection: &Connection,
+        condition: &Condition,
+        start: &Start,
+        count: u64,
+        mut judge: impl FnMut(&T) -> Result<Option<Rank>, E>,
+    ) -> Result<Page<T>, E> {
+        let (skip, limit) = match start {
+            Start::Index(skip) => (*skip, skip.saturating_add(count)),
+            Start::First | Start::After(_) => (0, count.saturating_add(1)),
+        };
+        let mut total = 0;
+        let mut ranks = BinaryHeap::new();
+        let sql = format!(
+            "SELECT {} {} ORDER BY seq",
+            self.columns,
+            self.matching(condition)
+        );
+        let mut statement = connection.prepare_cached(&sql).map_err(Error::from)?;
+        let rows = statement
+            .query_map(params_from_iter(&condition.parameters), self.read)
+            .map_err(Error::from)?;
+        for resource in rows {
+            let Some(rank) = judge(&resource.map_err(Error::from)?)? else {
+                continue;
+            };
+            total += 1;
+            if matches!(start, Start::After(place) if rank <= *place) {
+                continue;
+            }
+            ranks.push(rank);
+            if ranks.len() as u64 > limit {
+                ranks.pop();
+            }
+        }
+        let mut ranks = ranks.into_sorted_vec();
+        let more = !matches!(start, Start::Index(_)) && ranks.len() as u64 > count;
+        if more {
+            ranks.pop();
+        }
+        let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+        let resources = ranks
+            .iter()
+            .skip(skip)
+            .map(|rank| self.row(connection, rank.seq))
+            .collect::<Result<_, Error>>()?;
+        Ok(Page {
+            total,
+            resources,
+            last: ranks.pop().filter(|_| more),
+        })
+    }
+
+    fn matching(&self, condition: &Condition) -> String {
+        format!(
+            "FROM {} WHERE {} AND {}",
+            self.name, self.visible, condition.sql
+        )
+    }
+
+    fn count(&self, connection: &Connection, condition: &Condition) -> Result<u64, Error> {
+        let sql = format!("SELECT count(*) {}", self.matching(condition));
+        let count: i64 = connection
+            .prepare_cached(&sql)?
+            .query_row(params_from_iter(&condition.parameters), |row| row.get(0))?;
+        Ok(count.unsigned_abs())
+    }
+
+    fn row(&self, connection: &Connection, seq: i64) -> Result<T, Error> {
+        let sql = format!("SELECT {} FROM {} WHERE seq = ?1", self.columns, self.name);
+        Ok(connection
+            .prepare_cached(&sql)?
+            .query_row([seq], self.read)?)
+    }
+}
