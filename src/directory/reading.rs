@@ -8,7 +8,7 @@ use crate::scim::query::cursor::Place;
 use crate::scim::query::sort::Rank;
 use crate::scim::query::{Page, Projection, Query};
 use crate::scim::schema::ResourceType;
-use crate::store::list::{Start, Table};
+use crate::store::list::{self, Start, Table};
 use crate::store::{self, groups, lower, users};
 
 /// Resources on a page that asks for no number.
@@ -102,7 +102,7 @@ impl List {
         match self.resource_type {
             ResourceType::User => {
                 let judged = self.mentions("groups") || self.mentions("meta");
-                self.page(connection, &users::TABLE, |user, judging| {
+                self.page(connection, &list::USERS, |user, judging| {
                     self.view.user(connection, user, !judging || judged)
                 })
             }
@@ -111,7 +111,7 @@ impl List {
                     self.mentions("members"),
                     self.query.projection.wants("members"),
                 );
-                self.page(connection, &groups::TABLE, |group, judging| {
+                self.page(connection, &list::GROUPS, |group, judging| {
                     let members = if judging { judged } else { shown };
                     self.view.group(connection, group, members)
                 })

@@ -4,7 +4,6 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, named_params};
 use serde_json::Value;
 
-use super::list::Table;
 use super::text;
 use super::{Error, open::optional};
 use crate::scim::Object;
@@ -276,12 +275,3 @@ pub fn touch_parents(connection: &Connection, group: i64, now: Timestamp) -> Res
         .execute((group, text::instant(now)))?;
     Ok(())
 }
-
-/// The groups, for lists.
-pub const TABLE: Table<Group> = Table {
-    name: "\"group\"",
-    columns: COLUMNS,
-    visible: "1",
-    read,
-    seq: |group| group.seq,
-};

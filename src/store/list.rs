@@ -10,7 +10,9 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 
 use super::Error;
+use super::groups::{self, Group};
 use super::lower::Condition;
+use super::users::{self, User};
 use crate::scim::query::sort::Rank;
 
 /// A table of resources.
@@ -26,6 +28,24 @@ pub struct Table<T> {
     /// Number of a row that was read.
     pub seq: fn(&T) -> i64,
 }
+
+/// The users that SCIM sees.
+pub const USERS: Table<User> = Table {
+    name: "user",
+    columns: users::COLUMNS,
+    visible: "scim_visible = 1",
+    read: users::read,
+    seq: |user| user.seq,
+};
+
+/// The groups.
+pub const GROUPS: Table<Group> = Table {
+    name: "\"group\"",
+    columns: groups::COLUMNS,
+    visible: "1",
+    read: groups::read,
+    seq: |group| group.seq,
+};
 
 /// Where a page starts.
 pub enum Start {

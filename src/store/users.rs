@@ -4,7 +4,6 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, named_params};
 use serde_json::Value;
 
-use super::list::Table;
 use super::text::{self, words};
 use super::{Error, open::optional};
 use crate::scim::Object;
@@ -298,12 +297,3 @@ fn write(connection: &Connection, sql: &str, user: &User, emails: bool) -> Resul
     }
     Ok(seq)
 }
-
-/// The users, for lists.
-pub const TABLE: Table<User> = Table {
-    name: "user",
-    columns: COLUMNS,
-    visible: "scim_visible = 1",
-    read,
-    seq: |user| user.seq,
-};
