@@ -47,7 +47,7 @@ CREATE TABLE user (
     id               TEXT NOT NULL UNIQUE,
     resource         TEXT NOT NULL,        -- the attributes as sent: JSON without id, schemas and meta
     user_name_key    TEXT NOT NULL,
-    username_key     TEXT NOT NULL,        -- user_name_key as an account's name: what has to be unique
+    username_key     TEXT NOT NULL,        -- the key of `username`
     display_name_key TEXT,
     external_id      TEXT,
     version          INTEGER NOT NULL,     -- counts the changes
@@ -71,9 +71,10 @@ CREATE TABLE user (
     CHECK ((status = 'preserved') = (preserved_by IS NOT NULL)),
     CHECK ((status = 'preserved') = (preserved_at IS NOT NULL))
 ) STRICT;
--- Refuses a second visible user whose account would have the same name.
-CREATE UNIQUE INDEX user_visible ON user (username_key) WHERE scim_visible = 1;
-CREATE INDEX user_hidden ON user (username_key) WHERE scim_visible = 0;
+-- Refuse a second visible user of the same userName, and one whose account would have the same name.
+CREATE UNIQUE INDEX user_visible_name ON user (user_name_key) WHERE scim_visible = 1;
+CREATE UNIQUE INDEX user_visible_account ON user (username_key) WHERE scim_visible = 1;
+CREATE INDEX user_hidden ON user (user_name_key) WHERE scim_visible = 0;
 CREATE INDEX user_external_id ON user (external_id);
 CREATE INDEX user_display_name ON user (display_name_key) WHERE scim_visible = 1;
 CREATE INDEX user_status ON user (status) WHERE scim_visible = 1;
@@ -138,6 +139,7 @@ CREATE TABLE token (
     created   TEXT NOT NULL,
     expires   TEXT NOT NULL,
     revoked   TEXT,
+    replaced  TEXT,           -- id of the token that `rotate` made in its place
     last_used TEXT
 ) STRICT, WITHOUT ROWID;
 

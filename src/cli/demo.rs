@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Common, init, serve};
+use super::{Common, init, print, serve};
 
 /// Where the trial appliance lives.
 const DATA: &str = "./scimlite-data";
@@ -26,25 +26,21 @@ pub fn run() -> anyhow::Result<()> {
         ),
     };
     serve::serve(&made.config, |ready| {
-        println!(
-            "Scimlite is serving. In the Entra portal, under Provisioning > Admin Credentials, paste:"
-        );
-        println!();
-        println!("  Tenant URL:   {}", ready.scim);
-        println!("  Secret Token: {shown}");
-        println!();
-        println!("To create a person from another terminal in this directory:");
-        println!();
-        println!(
-            "  curl --cacert {} -H 'Authorization: Bearer {secret}' -H 'Content-Type: application/scim+json' \\",
-            ca_file.display()
-        );
-        println!(
-            "    -d '{{\"schemas\":[\"urn:ietf:params:scim:schemas:core:2.0:User\"],\"userName\":\"anna@example.test\",\"displayName\":\"Anna Lee\"}}' \\"
-        );
-        println!("    {}/Users", ready.scim);
-        println!();
-        println!("Ctrl-C stops; the people stay in {DATA}.");
-        Ok(())
+        print(format!(
+            r#"Scimlite is serving. In the Entra portal, under Provisioning > Admin Credentials, paste:
+
+  Tenant URL:   {url}
+  Secret Token: {shown}
+
+To create a person from another terminal in this directory:
+
+  curl --cacert {ca} -H 'Authorization: Bearer {secret}' -H 'Content-Type: application/scim+json' \
+    -d '{{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"anna@example.test","displayName":"Anna Lee"}}' \
+    {url}/Users
+
+Ctrl-C stops; the people stay in {DATA}."#,
+            url = ready.scim,
+            ca = ca_file.display()
+        ))
     })
 }

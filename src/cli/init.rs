@@ -6,15 +6,16 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Common, configuration, print_json};
+use super::{Common, configuration, print};
 use crate::config::{self, Config};
 use crate::directory::audit::Origin;
 use crate::directory::setup::{self, FirstTokens};
 use crate::directory::system_clock;
+use crate::scim::Object;
 use crate::server::trial_certificate;
 
 /// Arguments of `init`.
@@ -40,38 +41,56 @@ pub struct Initialised {
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let made = initialise(&arguments.common, &arguments.host)?;
-    let tenant_url = made.config.tenant_url(made.config.listen.scim.port());
-    let admin_url = format!("https://{}", made.config.listen.admin);
-    if arguments.common.json {
-        let mut answer = json!({
-            "tenant_url": tenant_url,
-            "ca_file": made.ca_file,
-            "admin_url": admin_url,
-        });
-        if let (Some(tokens), Some(answer)) = (&made.tokens, answer.as_object_mut()) {
+    let shown = match arguments.common.json {
+        true => made.as_json().to_string(),
+        false => made.as_text(&arguments.common.data),
+    };
+    print(shown).context("the tokens were not shown; `scimlite token create` makes others")
+}
+
+impl Initialised {
+    fn tenant_url(&self) -> String {
+        self.config.tenant_url(self.config.listen.scim.port())
+    }
+
+    fn admin_url(&self) -> String {
+        format!("https://{}", self.config.listen.admin)
+    }
+
+    fn as_json(&self) -> Value {
+        let mut answer = Object::new();
+        answer.insert("tenant_url".into(), self.tenant_url().into());
+        answer.insert("ca_file".into(), json!(self.ca_file));
+        answer.insert("admin_url".into(), self.admin_url().into());
+        if let Some(tokens) = &self.tokens {
             answer.insert("secret_token".into(), tokens.provision.reveal().into());
             answer.insert("admin_token".into(), tokens.admin.reveal().into());
         }
-        print_json(&answer);
-        return Ok(());
+        Value::Object(answer)
     }
-    let data = arguments.common.data.display();
-    let Some(tokens) = &made.tokens else {
-        println!("{data} is an appliance already; nothing was changed.");
-        println!("Tenant URL: {tenant_url}");
-        return Ok(());
-    };
-    println!("Made an appliance in {data}: configuration, database and a trial certificate.");
-    println!("It has a profile, a storage and a last mapping for any user, each called Default.");
-    println!();
-    println!("Tenant URL:   {tenant_url}");
-    println!("Secret Token: {}", tokens.provision.reveal());
-    println!("Admin URL:    {admin_url}");
-    println!("Admin token:  {}", tokens.admin.reveal());
-    println!("CA file:      {}", made.ca_file.display());
-    println!();
-    println!("The tokens are shown this once. Next: scimlite serve --data {data}");
-    Ok(())
+
+    fn as_text(&self, data: &Path) -> String {
+        let (data, tenant_url) = (data.display(), self.tenant_url());
+        let Some(tokens) = &self.tokens else {
+            return format!(
+                "{data} is an appliance already; nothing was changed.\nTenant URL: {tenant_url}"
+            );
+        };
+        format!(
+            "Made an appliance in {data}: configuration, database and a trial certificate.\n\
+             It has a profile, a storage and a last mapping for any user, each called Default.\n\n\
+             Tenant URL:   {tenant_url}\n\
+             Secret Token: {}\n\
+             Admin URL:    {}\n\
+             Admin token:  {}\n\
+             CA file:      {}\n\n\
+             The tokens are shown this once. Next: scimlite serve --data {data}",
+            tokens.provision.reveal(),
+            self.admin_url(),
+            tokens.admin.reveal(),
+            self.ca_file.display()
+        )
+    }
 }
 
 /// Makes each part of an appliance that `common.data` does not have yet, the database last.
@@ -80,7 +99,7 @@ pub fn initialise(common: &Common, host: &str) -> anyhow::Result<Initialised> {
     make_directory(data)?;
     let configuration_file = data.join(config::FILE_NAME);
     if !configuration_file.exists() {
-        write_new(&configuration_file, &config::template(host))?;
+        write_whole(&configuration_file, &config::template(host))?;
     }
     let config = configuration(common)?;
     let ca_file = data.join("ca.crt");
@@ -118,31 +137,50 @@ fn make_directory(path: &Path) -> anyhow::Result<()> {
 
 /// Makes the trial certificate for the configured host, unless the configuration's files are there.
 fn make_certificate(config: &Config, ca_file: &Path) -> anyhow::Result<()> {
-    if config.tls.certificate.exists() || config.tls.key.exists() {
-        return Ok(());
+    let files = [&config.tls.certificate, &config.tls.key];
+    match files.map(|file| file.exists()) {
+        [true, true] => return Ok(()),
+        [false, false] => {}
+        [certificate, _] => {
+            let [certificate_file, key_file] = files.map(|file| file.display());
+            match certificate {
+                true => bail!(
+                    "{certificate_file} is there without {key_file}; put the key there, or remove the certificate"
+                ),
+                false => bail!(
+                    "{key_file} is there without {certificate_file}; put the certificate there, or remove the key"
+                ),
+            }
+        }
     }
     let made = trial_certificate::generate(&config.host, SystemTime::now())
         .with_context(|| format!("cannot make a certificate for {}", config.host))?;
-    for file in [ca_file, &config.tls.certificate, &config.tls.key] {
+    for (file, text) in [
+        (ca_file, made.ca.as_str()),
+        (&config.tls.key, &made.key),
+        (&config.tls.certificate, &made.certificate),
+    ] {
         if let Some(parent) = file.parent() {
             make_directory(parent)?;
         }
+        write_whole(file, text)?;
     }
-    write_new(ca_file, &made.ca)?;
-    write_new(&config.tls.key, &made.key)?;
-    write_new(&config.tls.certificate, &made.certificate)
+    Ok(())
 }
 
-/// Writes a file, for its owner alone, that must not be there yet.
-fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
+/// Writes a file for its owner alone. It appears under its name only when it is complete.
+fn write_whole(path: &Path, text: &str) -> anyhow::Result<()> {
+    let unfinished = path.with_extension("new");
     OpenOptions::new()
         .write(true)
-        .create_new(true)
+        .create(true)
+        .truncate(true)
         .mode(0o600)
-        .open(path)
+        .open(&unfinished)
         .and_then(|mut file| {
             file.write_all(text.as_bytes())?;
             file.sync_all()
         })
+        .and_then(|()| std::fs::rename(&unfinished, path))
         .with_context(|| format!("cannot write {}", path.display()))
 }

@@ -5,6 +5,8 @@ mod init;
 mod serve;
 mod token;
 
+use std::fmt::Display;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -72,7 +74,8 @@ pub fn run() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("scimlite: {error:#}");
+            // A closed stderr leaves nobody to tell.
+            let _ = writeln!(std::io::stderr(), "scimlite: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -102,7 +105,11 @@ fn block_on<T>(future: impl Future<Output = T>) -> anyhow::Result<T> {
     Ok(runtime.block_on(future))
 }
 
-/// Prints a value as one line of JSON.
-fn print_json(value: &serde_json::Value) {
-    println!("{value}");
+/// Writes `text` and a line's end to stdout. A closed or full stdout is an error like any other: what was to be shown
+/// may be shown only once.
+fn print(text: impl Display) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{text}")
+        .and_then(|()| stdout.flush())
+        .context("cannot write to stdout")
 }

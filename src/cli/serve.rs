@@ -1,17 +1,21 @@
 //! `scimlite serve`: arguments → configuration → log → store → bind → ready → serve → drain → close.
 
-use std::io::{IsTerminal, Write};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use super::{Common, print};
 use crate::config::{Config, Overrides};
 use crate::directory::view::View;
 use crate::directory::{Directory, system_clock};
@@ -21,20 +25,14 @@ use crate::store::Store;
 /// Arguments of `serve`.
 #[derive(Args)]
 pub struct Arguments {
-    /// Directory with the configuration, the database and the certificate
-    #[arg(
-        long,
-        value_name = "DIR",
-        env = "SCIMLITE_DATA",
-        default_value = "/var/lib/scimlite"
-    )]
-    data: PathBuf,
     /// Address and port for the identity provider
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<String>,
     /// Address and port for the administrator and the supervisor
     #[arg(long, value_name = "ADDR:PORT")]
     admin_listen: Option<String>,
+    #[command(flatten)]
+    common: Common,
 }
 
 /// Where a serving appliance is to be found.
@@ -52,10 +50,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         admin_listen: arguments.admin_listen.clone(),
         ..Overrides::default()
     };
-    let config = Config::load(&arguments.data, &overrides)?;
+    let config = Config::load(&arguments.common.data, &overrides)?;
     serve(&config, |ready| {
         let line = json!({"event": "ready", "scim": ready.scim, "admin": ready.admin});
-        writeln!(std::io::stdout(), "{line}").context("cannot write to stdout")
+        print(line)
     })
 }
 
@@ -69,13 +67,38 @@ pub fn serve(
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let store = Store::open(&config.database())?;
+        let _lock = lock(&config.data_dir)?;
         let tls = tls::load(&config.tls.certificate, &config.tls.key)?;
         let served = bind_and_serve(config, tls, store, announce).await;
         tracing::info!("closed");
         served
-    })
+    });
+    // What still reads was abandoned and interrupted; nothing waits for it.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    served
+}
+
+/// Makes this process the one that serves `data`, as long as the file is open.
+fn lock(data: &Path) -> anyhow::Result<File> {
+    let path = data.join("scimlite.lock");
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            bail!("another server runs on {}; stop it first", data.display())
+        }
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
+    }
 }
 
 async fn bind_and_serve(

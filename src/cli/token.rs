@@ -1,10 +1,11 @@
 //! `scimlite token`: make, list, rotate and revoke bearer tokens.
 
+use anyhow::Context;
 use clap::{Args, Subcommand};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use super::{Common, block_on, configuration, open_directory, print_json};
+use super::{Common, block_on, configuration, open_directory, print};
 use crate::directory::Directory;
 use crate::directory::audit::Origin;
 use crate::directory::tokens::{DEFAULT_DAYS, Issued, LONGEST_DAYS, Scope, Token};
@@ -85,65 +86,70 @@ async fn act(command: &Command, directory: &Directory, json: bool) -> anyhow::Re
             name, scope, days, ..
         } => {
             let issued = directory.create_token(&origin, name, *scope, *days).await?;
-            show_issued(&issued, json);
+            show_issued(&issued, json)
         }
-        Command::List { .. } => show_list(&directory.tokens()?, json),
+        Command::List { .. } => print(listed(&directory.tokens()?, json)),
         Command::Rotate {
             id, overlap_hours, ..
         } => {
             let overlap = SignedDuration::from_hours(i64::from(*overlap_hours));
-            show_issued(&directory.rotate_token(&origin, id, overlap).await?, json);
+            show_issued(&directory.rotate_token(&origin, id, overlap).await?, json)
         }
         Command::Revoke { id, .. } => {
             directory.revoke_token(&origin, id).await?;
             match json {
-                true => print_json(&json!({"id": id, "revoked": true})),
-                false => println!("Token {id} is revoked; the next request with it is refused."),
+                true => print(json!({"id": id, "revoked": true})),
+                false => print(format!(
+                    "Token {id} is revoked; the next request with it is refused."
+                )),
             }
         }
     }
-    Ok(())
 }
 
-fn show_issued(issued: &Issued, json: bool) {
+fn show_issued(issued: &Issued, json: bool) -> anyhow::Result<()> {
     let (token, secret) = (&issued.token, issued.secret.reveal());
-    if json {
-        print_json(&json!({
-            "id": token.id,
-            "token": secret,
-            "name": token.name,
-            "scope": token.scope.as_str(),
-            "expires": instant(token.expires),
-        }));
-        return;
-    }
-    println!("Token:   {secret}");
-    println!("Scope:   {}", token.scope.as_str());
-    println!("Expires: {}", instant(token.expires));
-    println!("It is shown this once; the appliance keeps only a hash of it.");
+    let (id, scope, expires) = (&token.id, token.scope.as_str(), instant(token.expires));
+    let text = match json {
+        true => json!({"id": id, "token": secret, "name": token.name, "scope": scope, "expires": expires}).to_string(),
+        false => format!(
+            "Token:   {secret}\nScope:   {scope}\nExpires: {expires}\n\
+             It is shown this once; the appliance keeps only a hash of it."
+        ),
+    };
+    print(text).with_context(|| {
+        format!("token {id} was made but not shown; `scimlite token revoke {id}` ends it")
+    })
 }
 
-fn show_list(tokens: &[Token], json: bool) {
+fn listed(tokens: &[Token], json: bool) -> String {
     if json {
-        print_json(&Value::Array(tokens.iter().map(described).collect()));
-        return;
+        return Value::Array(tokens.iter().map(described).collect()).to_string();
     }
-    println!(
-        "{:10}  {:9}  {:24}  {:24}  {:24}  NAME",
-        "ID", "SCOPE", "EXPIRES", "REVOKED", "LAST USED"
-    );
-    for token in tokens {
-        let maybe = |at: Option<_>| at.map(instant).unwrap_or_else(|| "-".to_owned());
-        println!(
-            "{:10}  {:9}  {:24}  {:24}  {:24}  {}",
-            token.id,
+    let row = |cells: [&str; 6]| {
+        let [id, scope, expires, revoked, last_used, name] = cells;
+        format!("{id:10}  {scope:9}  {expires:24}  {revoked:24}  {last_used:24}  {name}")
+    };
+    let maybe = |at: Option<_>| at.map_or_else(|| "-".to_owned(), instant);
+    let mut lines = vec![row([
+        "ID",
+        "SCOPE",
+        "EXPIRES",
+        "REVOKED",
+        "LAST USED",
+        "NAME",
+    ])];
+    lines.extend(tokens.iter().map(|token| {
+        row([
+            &token.id,
             token.scope.as_str(),
-            instant(token.expires),
-            maybe(token.revoked),
-            maybe(token.last_used),
-            token.name
-        );
-    }
+            &instant(token.expires),
+            &maybe(token.revoked),
+            &maybe(token.last_used),
+            &token.name,
+        ])
+    }));
+    lines.join("\n")
 }
 
 fn described(token: &Token) -> Value {

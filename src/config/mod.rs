@@ -133,9 +133,9 @@ impl fmt::Display for Mistakes {
             [only] => write!(formatter, "wrong configuration: {only}"),
             all => write!(
                 formatter,
-                "the configuration has {} mistakes:\n  {}",
+                "the configuration has {} mistakes: {}",
                 all.len(),
-                all.join("\n  ")
+                all.join("; ")
             ),
         }
     }

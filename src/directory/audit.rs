@@ -57,8 +57,10 @@ pub struct Entry {
     pub target_name: Option<String>,
     /// What came of it.
     pub verdict: Verdict,
-    /// Status of the answer when it succeeds.
+    /// Status of the answer when it succeeds, or of a refusal that the directory does not see.
     pub status: u16,
+    /// SCIM error type of such a refusal.
+    pub scim_type: Option<&'static str>,
     /// Sentences that say why.
     pub reasons: Vec<String>,
     /// Attribute → `{"old", "new"}`.
@@ -77,6 +79,7 @@ impl Entry {
             target_name: None,
             verdict: Verdict::Applied,
             status,
+            scim_type: None,
             reasons: Vec::new(),
             changes: None,
             mapping: None,
@@ -98,7 +101,7 @@ impl Entry {
     /// Names the attributes that were not stored. Names only: their values are dropped.
     pub fn skipped(&mut self, names: &[String]) {
         if !names.is_empty() {
-            self.because(format!("not stored: {}", names.join(", ")));
+            self.because(format!("not stored: {}", listed(names)));
         }
     }
 
@@ -115,12 +118,30 @@ impl Entry {
             target_name: self.target_name.clone(),
             verdict: self.verdict,
             status: self.status,
-            scim_type: None,
+            scim_type: self.scim_type,
             reason: self.reasons.join("; "),
             changes: self.changes.clone(),
             mapping: self.mapping.clone(),
         }
     }
+}
+
+/// Names in one sentence of an audit row; the rest is counted.
+const NAMES: usize = 50;
+/// Letters of each of them.
+const NAME_LETTERS: usize = 120;
+
+/// Names for a sentence. A client chose them, so there are not more and not longer ones than a person reads.
+pub(super) fn listed<T: AsRef<str>>(names: &[T]) -> String {
+    let mut shown: Vec<String> = names
+        .iter()
+        .take(NAMES)
+        .map(|name| name.as_ref().chars().take(NAME_LETTERS).collect())
+        .collect();
+    if let more @ 1.. = names.len().saturating_sub(NAMES) {
+        shown.push(format!("and {more} more"));
+    }
+    shown.join(", ")
 }
 
 /// A change together with its audit row.
@@ -270,6 +291,13 @@ impl Directory {
         if !self.denials.first(kind, self.now()) {
             return Ok(());
         }
+        tracing::warn!(
+            request_id = origin.request_id,
+            source = origin.source,
+            token_id,
+            reason,
+            "not authenticated; repeats within a minute are counted in the audit"
+        );
         let mut entry = Entry::new("authenticate", 401).about("token", token_id);
         entry.because(reason);
         self.refused(origin, entry).await

@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use super::account::text;
-use super::audit::{Entry, Origin, Verdict};
+use super::audit::{Entry, Origin, Verdict, listed};
 use super::reading::not_found;
 use super::view::{Representation, View};
 use super::{Directory, Refusal};
@@ -179,6 +179,7 @@ impl<'a> Change<'a> {
         self.refuse_taken("", &attributes)?;
         let mut group = Group {
             seq: 0,
+            size: 0,
             id: uuid::Uuid::now_v7().to_string(),
             resource: attributes,
             version: 1,
@@ -290,9 +291,9 @@ impl<'a> Change<'a> {
     /// Adds what happened to the members to what changed, and names who is no member because nobody has the id.
     fn tell(&mut self, mut changes: Object) -> Object {
         if !self.unknown.is_empty() {
-            let ids: Vec<_> = self.unknown.iter().map(String::as_str).collect();
+            let ids: Vec<_> = self.unknown.iter().collect();
             self.entry
-                .because(format!("not a user or group, skipped: {}", ids.join(", ")));
+                .because(format!("not a user or group, skipped: {}", listed(&ids)));
         }
         let mut members = Object::new();
         for (side, ids) in [("old", &self.removed), ("new", &self.added)] {

@@ -4,7 +4,8 @@
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use super::{Refusal, audit::Entry};
+use super::Refusal;
+use super::audit::{Entry, listed};
 use crate::scim::resource::Parsed;
 use crate::scim::schema::{ENTERPRISE_URN, Schemas};
 use crate::scim::{Error, Object, ScimType};
@@ -34,7 +35,7 @@ pub fn classify(
     decision.insert("tried".to_owned(), tried.into());
     entry.mapping = Some(decision);
     let Some(mapping) = winner else {
-        entry.because(format!("attributes seen: {}", names(parsed).join(", ")));
+        entry.because(format!("attributes seen: {}", listed(&names(parsed))));
         return Err(Error::new(
             ScimType::InvalidValue,
             "None of the SCIM Mapping matched to create user",

@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod audit;
+mod expiry;
 pub mod groups;
 pub mod lifecycle;
 pub mod mapping;
@@ -46,6 +47,7 @@ pub struct Directory {
     clock: Clock,
     verified: tokens::Verified,
     denials: audit::Denials,
+    announced: expiry::Announced,
 }
 
 impl Directory {
@@ -57,6 +59,7 @@ impl Directory {
             clock,
             verified: tokens::Verified::new()?,
             denials: audit::Denials::default(),
+            announced: expiry::Announced::default(),
         })
     }
 
@@ -82,11 +85,15 @@ impl Directory {
     }
 
     /// Writes what lags behind on purpose: when tokens were used last, and refused authentications that repeated
-    /// within the last minute; with `closing` whether or not the minute is over. The server calls it now and then.
+    /// within the last minute; with `closing` whether or not the minute is over. Announces the ends of tokens. The
+    /// server calls it at its start and now and then.
     pub async fn settle(&self, closing: bool) {
         let (used, denials) = tokio::join!(self.flush_used(), self.flush_denials(closing));
         for error in [used.err(), denials.err()].into_iter().flatten() {
             tracing::error!(%error, "could not be written; it is tried again");
+        }
+        if !closing && let Err(error) = self.announce_expiry() {
+            tracing::error!(%error, "cannot look at the tokens' ends; it is tried again");
         }
     }
 

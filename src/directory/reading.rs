@@ -62,8 +62,8 @@ impl Directory {
             condition: lower::condition(query.filter.as_ref(), resource_type, &self.view.schemas),
             query: query.clone(),
         };
-        // A group's members may be many, even where the group is found by index.
-        let short = listing.condition.indexed
+        // Many may share a value that an index finds, and a group may have many members: then it is a long read.
+        let short = listing.condition.unique
             && (resource_type == ResourceType::User || !query.projection.wants("members"));
         match short {
             true => self

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use aws_lc_rs::{hmac, rand};
@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use super::audit::{Entry, Origin};
 use super::{Directory, Refusal};
+use crate::scim::{Error, ScimType};
 use crate::store::tokens as table;
 pub use crate::store::tokens::{Scope, Token};
 use crate::store::{self, writer::Job};
@@ -31,6 +32,8 @@ const ID_LETTERS: usize = 10;
 const SECRET_LETTERS: usize = 40;
 /// Argon2 runs at the same time: each takes 19 MiB and a core for some 25 ms.
 const ARGON2_RUNS: usize = 2;
+/// Letters of a name at the most: it stands in each line of the log.
+const NAME_LETTERS: usize = 100;
 /// Days for which a token is valid unless it is told otherwise.
 pub const DEFAULT_DAYS: u16 = 365;
 /// Days for which a token is valid at the most.
@@ -85,6 +88,7 @@ pub(super) fn make(
             created: now,
             expires,
             revoked: None,
+            replaced: None,
             last_used: None,
         },
     })
@@ -134,6 +138,14 @@ impl Directory {
         scope: Scope,
         days: u16,
     ) -> Result<Issued, Refusal> {
+        let name = name.trim();
+        if name.is_empty() || name.chars().count() > NAME_LETTERS || name.contains(char::is_control)
+        {
+            return Err(Refusal::Invalid(Error::new(
+                ScimType::InvalidValue,
+                format!("a token's name has 1 to {NAME_LETTERS} letters and no control characters"),
+            )));
+        }
         let issued = make(
             name,
             scope,
@@ -167,14 +179,9 @@ impl Directory {
         let entry = Entry::new("token.rotate", 0).about("token", Some(id));
         self.change(origin, entry, move |connection, entry, now| {
             usable(connection, &old.id)?;
-            if overlap.is_zero() {
-                table::revoke(connection, &old.id, now)?;
-                entry.because(format!("{} ended at once", old.id));
-            } else {
-                let end = now.saturating_add(overlap).unwrap_or(now);
-                table::expire(connection, &old.id, end)?;
-                entry.because(format!("{} ends at {}", old.id, store::text::instant(end)));
-            }
+            let end = now.saturating_add(overlap).unwrap_or(now);
+            table::replace(connection, &old.id, &token.id, end)?;
+            entry.because(format!("{} ends at {}", old.id, store::text::instant(end)));
             add(connection, entry, &token)
         })
         .await?;
@@ -186,7 +193,7 @@ impl Directory {
         let id = id.to_owned();
         let entry = Entry::new("token.revoke", 0).about("token", Some(&id));
         self.change(origin, entry, move |connection, entry, now| {
-            let token = usable(connection, &id)?;
+            let token = present(connection, &id)?;
             entry.target_name = Some(token.name);
             Ok(table::revoke(connection, &id, now)?)
         })
@@ -202,17 +209,27 @@ impl Directory {
 }
 
 /// The token with this id, unless it was revoked.
-fn usable(connection: &Connection, id: &str) -> Result<Token, Refusal> {
-    let not_found = || Refusal::NotFound {
+fn present(connection: &Connection, id: &str) -> Result<Token, Refusal> {
+    let token = table::get(connection, id)?.ok_or_else(|| Refusal::NotFound {
         what: "token",
         id: id.to_owned(),
-    };
-    let token = table::get(connection, id)?.ok_or_else(not_found)?;
+    })?;
     match token.revoked {
         None => Ok(token),
         Some(at) => Err(Refusal::Forbidden(format!(
             "token {id} was revoked at {}; `scimlite token create` makes another",
             store::text::instant(at)
+        ))),
+    }
+}
+
+/// The token with this id, unless it was revoked or another replaces it.
+fn usable(connection: &Connection, id: &str) -> Result<Token, Refusal> {
+    let token = present(connection, id)?;
+    match &token.replaced {
+        None => Ok(token),
+        Some(new) => Err(Refusal::Forbidden(format!(
+            "token {id} was replaced by {new}; rotate that one"
         ))),
     }
 }
@@ -303,8 +320,12 @@ impl Verified {
         Ok(right)
     }
 
+    fn used(&self) -> MutexGuard<'_, HashMap<String, Timestamp>> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn note_use(&self, id: &str, now: Timestamp) {
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut used = self.used();
         match used.get_mut(id) {
             Some(at) => *at = now,
             None => {
@@ -354,19 +375,20 @@ impl Directory {
         }))
     }
 
-    /// Writes when tokens were used last.
+    /// Writes when tokens were used last. What cannot be written is kept.
     pub(super) async fn flush_used(&self) -> Result<(), Refusal> {
-        let used = std::mem::take(
-            &mut *self
-                .verified
-                .used
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        let used = std::mem::take(&mut *self.verified.used());
         if used.is_empty() {
             return Ok(());
         }
-        Ok(self.store.writer.submit(Used(used)).await?)
+        let written = self.store.writer.submit(Used(used.clone())).await;
+        if written.is_err() {
+            let mut present = self.verified.used();
+            for (id, at) in used {
+                present.entry(id).or_insert(at);
+            }
+        }
+        Ok(written?)
     }
 }
 

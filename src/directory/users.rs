@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use serde_json::Value;
 
 use super::account::{self, text};
-use super::audit::{Entry, Origin, Verdict};
+use super::audit::{Entry, Origin, Verdict, listed};
 use super::lifecycle::{self, Event};
 use super::reading::not_found;
 use super::view::{Representation, View};
@@ -14,7 +14,7 @@ use crate::scim::patch::{self, Patch};
 use crate::scim::resource::{self, Parsed};
 use crate::scim::schema::{ResourceType, Schemas};
 use crate::scim::version::Condition;
-use crate::scim::{Error, Object, ScimType};
+use crate::scim::{Error, Object, ScimType, fold};
 use crate::store::groups;
 use crate::store::users::{self, ManagedBy, Standing, Status, User};
 
@@ -115,7 +115,7 @@ impl Directory {
             entry.because("removed by the identity provider; the account is preserved");
             let left = groups::leave_all(connection, before.seq, now)?;
             if !left.is_empty() {
-                entry.because(format!("no longer in {}", left.join(", ")));
+                entry.because(format!("no longer in {}", listed(&left)));
             }
             let attributes = before.resource.clone();
             Change {
@@ -198,7 +198,10 @@ impl Change<'_> {
         self.entry.skipped(&parsed.skipped);
         let active = active(&mut parsed.attributes);
         if let Some(present) = users::named(self.connection, &user_name)? {
-            if present.standing.managed_by == ManagedBy::Manual {
+            let same = present
+                .text("userName")
+                .is_some_and(|name| fold::same(name, &user_name));
+            if same && present.standing.managed_by == ManagedBy::Manual {
                 return self.write(present, parsed.attributes);
             }
             return Err(taken(&user_name, &present));
@@ -215,6 +218,7 @@ impl Change<'_> {
         }
         let mut user = User {
             seq: 0,
+            size: 0,
             id: uuid::Uuid::now_v7().to_string(),
             account: account::derive(&parsed.attributes, self.schemas.custom_urn(), self.entry),
             resource: parsed.attributes,

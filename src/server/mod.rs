@@ -64,8 +64,11 @@ pub async fn serve(
 async fn settle(directory: &Directory, mut shutdown: watch::Receiver<bool>) {
     let stopped = shutdown.wait_for(|stop| *stop);
     tokio::pin!(stopped);
-    while tokio::time::timeout(SETTLE, &mut stopped).await.is_err() {
+    loop {
         directory.settle(false).await;
+        if tokio::time::timeout(SETTLE, &mut stopped).await.is_ok() {
+            return;
+        }
     }
 }
 

@@ -15,6 +15,10 @@ use super::lower::Condition;
 use super::users::{self, User};
 use crate::scim::query::sort::Rank;
 
+/// Bytes of stored resources on a page at the most, whatever their number; a page has one at the least. What a page
+/// leaves out for this, the next one has.
+const PAGE_BYTES: usize = 8 * 1024 * 1024;
+
 /// A table of resources.
 pub struct Table<T> {
     /// Its name, as SQL writes it.
@@ -27,6 +31,8 @@ pub struct Table<T> {
     pub read: fn(&Row<'_>) -> Result<T, rusqlite::Error>,
     /// Number of a row that was read.
     pub seq: fn(&T) -> i64,
+    /// Bytes of its resource, as stored.
+    pub size: fn(&T) -> usize,
 }
 
 /// The users that SCIM sees.
@@ -36,6 +42,7 @@ pub const USERS: Table<User> = Table {
     visible: "scim_visible = 1",
     read: users::read,
     seq: |user| user.seq,
+    size: |user| user.size,
 };
 
 /// The groups.
@@ -45,6 +52,7 @@ pub const GROUPS: Table<Group> = Table {
     visible: "1",
     read: groups::read,
     seq: |group| group.seq,
+    size: |group| group.size,
 };
 
 /// Where a page starts.
@@ -90,18 +98,18 @@ impl<T> Table<T> {
         let number = |number: u64| Value::Integer(number.try_into().unwrap_or(i64::MAX));
         let tail = [Value::Integer(bound), number(limit), number(skip)];
         let parameters = condition.parameters.iter().chain(&tail);
-        let mut resources: Vec<T> = connection
-            .prepare_cached(&sql)?
-            .query_map(params_from_iter(parameters), self.read)?
-            .collect::<Result<_, _>>()?;
+        let mut statement = connection.prepare_cached(&sql)?;
+        let rows = statement.query_map(params_from_iter(parameters), self.read)?;
+        let (mut resources, cut) = self.fitting(rows)?;
         let found = resources.len() as u64;
         // A first page that is not full tells the total by itself.
-        let total = match bound == i64::MIN && found < limit && (found > 0 || skip == 0) {
+        let complete = !cut && found < limit && (found > 0 || skip == 0);
+        let total = match bound == i64::MIN && complete {
             true => skip + found,
             false => self.count(connection, condition)?,
         };
-        let more = !matches!(start, Start::Index(_)) && found > count;
-        if more {
+        let more = !matches!(start, Start::Index(_)) && (cut || found > count);
+        if found > count {
             resources.pop();
         }
         let last = resources.last().filter(|_| more).map(|last| Rank {
@@ -154,21 +162,42 @@ impl<T> Table<T> {
             }
         }
         let mut ranks = ranks.into_sorted_vec();
-        let more = !matches!(start, Start::Index(_)) && ranks.len() as u64 > count;
+        let by_cursor = !matches!(start, Start::Index(_));
+        let mut more = by_cursor && ranks.len() as u64 > count;
         if more {
             ranks.pop();
         }
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-        let resources = ranks
-            .iter()
-            .skip(skip)
-            .map(|rank| self.row(connection, rank.seq))
-            .collect::<Result<_, Error>>()?;
+        ranks.drain(..skip.min(ranks.len()));
+        let rows = ranks.iter().map(|rank| self.row(connection, rank.seq));
+        let (resources, cut) = self.fitting(rows)?;
+        if cut {
+            more = by_cursor;
+            ranks.truncate(resources.len());
+        }
         Ok(Page {
             total,
             resources,
             last: ranks.pop().filter(|_| more),
         })
+    }
+
+    /// The rows that fit on a page, and whether there were more.
+    fn fitting<E: Into<Error>>(
+        &self,
+        rows: impl Iterator<Item = Result<T, E>>,
+    ) -> Result<(Vec<T>, bool), Error> {
+        let mut resources = Vec::new();
+        let mut bytes = 0;
+        for row in rows {
+            let row = row.map_err(Into::into)?;
+            bytes += (self.size)(&row);
+            if bytes > PAGE_BYTES && !resources.is_empty() {
+                return Ok((resources, true));
+            }
+            resources.push(row);
+        }
+        Ok((resources, false))
     }
 
     fn matching(&self, condition: &Condition) -> String {

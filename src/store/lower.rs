@@ -5,7 +5,7 @@
 use rusqlite::types::Value;
 
 use super::text;
-use super::users::{Status, username_key};
+use super::users::Status;
 use crate::scim::filter::evaluate::{Collation, Key};
 use crate::scim::filter::{CompareOp, Filter, Literal, Scope};
 use crate::scim::fold::fold;
@@ -21,8 +21,8 @@ pub struct Condition {
     pub parameters: Vec<Value>,
     /// The resources that it selects are those that match, not more.
     pub exact: bool,
-    /// It selects few resources, by an index.
-    pub indexed: bool,
+    /// It selects one resource at the most, by an index.
+    pub unique: bool,
 }
 
 impl Condition {
@@ -32,17 +32,17 @@ impl Condition {
             sql: "1".to_owned(),
             parameters: Vec::new(),
             exact,
-            indexed: false,
+            unique: false,
         }
     }
 
-    /// Selects few, by an index.
-    fn few(sql: &str, parameters: impl Into<Vec<Value>>) -> Self {
+    /// Selects what an index finds.
+    fn found(sql: &str, parameters: impl Into<Vec<Value>>) -> Self {
         Self {
             sql: sql.to_owned(),
             parameters: parameters.into(),
             exact: true,
-            indexed: true,
+            unique: false,
         }
     }
 }
@@ -73,13 +73,12 @@ impl Lowering<'_> {
         match filter {
             Filter::And(terms) => {
                 let terms: Vec<_> = terms.iter().map(|term| self.lower(term)).collect();
-                let indexed = terms.iter().any(|term| term.indexed);
-                join(terms, " AND ", indexed)
+                let unique = terms.iter().any(|term| term.unique);
+                join(terms, " AND ", unique)
             }
             Filter::Or(terms) => {
                 let terms: Vec<_> = terms.iter().map(|term| self.lower(term)).collect();
-                let indexed = terms.iter().all(|term| term.indexed);
-                join(terms, " OR ", indexed)
+                join(terms, " OR ", false)
             }
             Filter::Not(term) => {
                 let term = self.lower(term);
@@ -87,7 +86,7 @@ impl Lowering<'_> {
                     // A comparison with a missing value is null in SQL and false in memory.
                     true => Condition {
                         sql: format!("NOT coalesce({}, 0)", term.sql),
-                        indexed: false,
+                        unique: false,
                         ..term
                     },
                     false => Condition::everything(false),
@@ -120,13 +119,10 @@ impl Lowering<'_> {
                 if at.subsec_nanosecond() % 1_000_000 == 0 =>
             {
                 match ordering(op) {
-                    Some(operator) => Condition {
-                        indexed: op == CompareOp::Equal,
-                        ..Condition::few(
-                            &format!("modified {operator} ?"),
-                            [text::instant(at).into()],
-                        )
-                    },
+                    Some(operator) => Condition::found(
+                        &format!("modified {operator} ?"),
+                        [text::instant(at).into()],
+                    ),
                     None => unknown,
                 }
             }
@@ -135,10 +131,7 @@ impl Lowering<'_> {
                     true => Status::Active,
                     false => Status::Preserved,
                 };
-                Condition {
-                    indexed: false,
-                    ..Condition::few("status = ?", [status.as_str().to_owned().into()])
-                }
+                Condition::found("status = ?", [status.as_str().to_owned().into()])
             }
             (attribute, sub, Some(Key::Text(key))) if op == CompareOp::Equal => {
                 self.equal_text(attribute, sub, &key).unwrap_or(unknown)
@@ -150,19 +143,23 @@ impl Lowering<'_> {
     /// The condition for a text attribute that equals what has this key; none if no index knows it.
     fn equal_text(&self, attribute: &str, sub: &str, key: &str) -> Option<Condition> {
         let value = || [Value::from(key.to_owned())];
+        let one = |sql| Condition {
+            unique: true,
+            ..Condition::found(sql, value())
+        };
         Some(match (self.resource_type, attribute, sub) {
-            (_, "id", _) => Condition::few("id = ?", value()),
-            (_, "externalId", _) => Condition::few("external_id = ?", value()),
-            (_, "displayName", _) => Condition::few("display_name_key = ?", value()),
-            (ResourceType::User, "userName", _) => Condition::few(
-                "(username_key = ? AND user_name_key = ?)",
-                [username_key(key).into(), key.to_owned().into()],
-            ),
-            (ResourceType::User, "emails", "value") => Condition::few(
+            (_, "id", _) => one("id = ?"),
+            (_, "externalId", _) => Condition::found("external_id = ?", value()),
+            (ResourceType::User, "userName", _) => one("user_name_key = ?"),
+            (ResourceType::Group, "displayName", _) => one("display_name_key = ?"),
+            (ResourceType::User, "displayName", _) => {
+                Condition::found("display_name_key = ?", value())
+            }
+            (ResourceType::User, "emails", "value") => Condition::found(
                 "seq IN (SELECT user FROM user_email WHERE value_key = ?)",
                 value(),
             ),
-            (ResourceType::User, "groups", "value") => Condition::few(
+            (ResourceType::User, "groups", "value") => Condition::found(
                 "seq IN (WITH RECURSIVE below (seq) AS (
                      SELECT seq FROM \"group\" WHERE id = ?
                      UNION
@@ -170,7 +167,7 @@ impl Lowering<'_> {
                  ) SELECT user FROM group_user JOIN below ON group_user.\"group\" = below.seq)",
                 value(),
             ),
-            (ResourceType::Group, "members", "value") => Condition::few(
+            (ResourceType::Group, "members", "value") => Condition::found(
                 "seq IN (
                      SELECT \"group\" FROM group_user WHERE user = (SELECT seq FROM user WHERE id = ?)
                      UNION ALL
@@ -220,12 +217,12 @@ impl Lowering<'_> {
     }
 }
 
-fn join(terms: Vec<Condition>, operator: &str, indexed: bool) -> Condition {
+fn join(terms: Vec<Condition>, operator: &str, unique: bool) -> Condition {
     let texts: Vec<_> = terms.iter().map(|term| term.sql.as_str()).collect();
     Condition {
         sql: format!("({})", texts.join(operator)),
         exact: terms.iter().all(|term| term.exact),
-        indexed,
+        unique,
         parameters: terms.into_iter().flat_map(|term| term.parameters).collect(),
     }
 }

@@ -1,11 +1,12 @@
 //! Making and opening the database file: permissions, pragmas, and the check that its schema is this program's.
 
 use std::fs::OpenOptions;
+use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
 use super::Error;
 
@@ -87,15 +88,16 @@ pub fn readable(path: &Path) -> Result<Connection, Error> {
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
-    if !path.exists() {
-        return Err(Error::Missing(path.display().to_string()));
+    let named = path.display().to_string();
+    match std::fs::metadata(path) {
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => return Err(Error::Missing(named)),
+        Err(error) => return Err(Error::Sqlite(format!("{named}: {error}"))),
     }
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    connection
-        .execute_batch("PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;")
-        .map_err(|_| Error::Foreign(path.display().to_string()))?;
+    connection.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;")?;
     Ok(connection)
 }
 
@@ -107,7 +109,11 @@ fn verify(path: &Path, connection: &Connection) -> Result<(), Error> {
     let path = path.display().to_string();
     match pragma("application_id") {
         Ok(APPLICATION_ID) => {}
-        _ => return Err(Error::Foreign(path)),
+        Ok(_) => return Err(Error::Foreign(path)),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
+            return Err(Error::Foreign(path));
+        }
+        Err(error) => return Err(error.into()),
     }
     let found = pragma("user_version")?;
     if found > USER_VERSION {

@@ -35,11 +35,13 @@ pub struct Token {
     pub expires: Timestamp,
     /// When it was revoked.
     pub revoked: Option<Timestamp>,
+    /// Id of the token that replaces it.
+    pub replaced: Option<String>,
     /// When a request used it last, to the minute.
     pub last_used: Option<Timestamp>,
 }
 
-const COLUMNS: &str = "id, name, scope, phc, created, expires, revoked, last_used";
+const COLUMNS: &str = "id, name, scope, phc, created, expires, revoked, replaced, last_used";
 
 fn read(row: &Row<'_>) -> Result<Token, rusqlite::Error> {
     let instant = |column| text::parse_instant(column, row.get_ref(column)?.as_str()?);
@@ -56,7 +58,8 @@ fn read(row: &Row<'_>) -> Result<Token, rusqlite::Error> {
         created: instant(4)?,
         expires: instant(5)?,
         revoked: maybe(6)?,
-        last_used: maybe(7)?,
+        replaced: row.get(7)?,
+        last_used: maybe(8)?,
     })
 }
 
@@ -100,11 +103,11 @@ pub fn revoke(connection: &Connection, id: &str, at: Timestamp) -> Result<(), Er
     Ok(())
 }
 
-/// Moves the end of a token to `at`, never to a later instant than it had.
-pub fn expire(connection: &Connection, id: &str, at: Timestamp) -> Result<(), Error> {
+/// Notes that token `new` replaces token `id`, which ends at `at`, never at a later instant than it had.
+pub fn replace(connection: &Connection, id: &str, new: &str, at: Timestamp) -> Result<(), Error> {
     connection
-        .prepare_cached("UPDATE token SET expires = min(expires, ?2) WHERE id = ?1")?
-        .execute((id, text::instant(at)))?;
+        .prepare_cached("UPDATE token SET expires = min(expires, ?3), replaced = ?2 WHERE id = ?1")?
+        .execute((id, new, text::instant(at)))?;
     Ok(())
 }
 

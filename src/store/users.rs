@@ -97,6 +97,8 @@ pub struct User {
     pub id: String,
     /// The attributes as sent.
     pub resource: Object,
+    /// Bytes of the resource as it was read; 0 until then.
+    pub size: usize,
     /// Counts the changes; the entity tag.
     pub version: i64,
     /// The account's words.
@@ -135,10 +137,9 @@ pub fn sanitised(text: &str) -> String {
     text.replace(['?', '*', '/', '\\', '<', '>'], "_")
 }
 
-/// The key under which an account's name is unique. It is made from the folded userName, so that it is equal wherever
-/// that is.
-pub fn username_key(user_name: &str) -> String {
-    sanitised(&fold(user_name))
+/// The key of the account's name that a userName gives.
+fn username_key(user_name: &str) -> String {
+    fold(&sanitised(user_name)).into_owned()
 }
 
 /// The columns that [`read`] takes, in its order.
@@ -158,6 +159,7 @@ pub fn read(row: &Row<'_>) -> Result<User, rusqlite::Error> {
         seq: row.get(18)?,
         id: row.get(0)?,
         resource: text::parse_object(1, resource)?,
+        size: resource.len(),
         version: row.get(2)?,
         account: Account {
             username: row.get(3)?,
@@ -192,10 +194,21 @@ pub fn visible(connection: &Connection, id: &str) -> Result<Option<User>, Error>
     one(connection, "id = ?1 AND scim_visible = 1", id)
 }
 
-/// The visible user whose account has the name that `user_name` gives.
+/// The visible user with this userName, else the one whose account has the name that it gives.
 pub fn named(connection: &Connection, user_name: &str) -> Result<Option<User>, Error> {
-    let key = username_key(user_name);
-    one(connection, "username_key = ?1 AND scim_visible = 1", &key)
+    let same_name = one(
+        connection,
+        "user_name_key = ?1 AND scim_visible = 1",
+        &fold(user_name),
+    )?;
+    match same_name {
+        Some(user) => Ok(Some(user)),
+        None => one(
+            connection,
+            "username_key = ?1 AND scim_visible = 1",
+            &username_key(user_name),
+        ),
+    }
 }
 
 /// The hidden account with this externalId that was removed last (design §8, who comes back).
@@ -215,12 +228,12 @@ pub fn hidden_by_user_name(
     connection: &Connection,
     user_name: &str,
 ) -> Result<Option<User>, Error> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM user WHERE username_key = ?1 AND user_name_key = ?2 AND scim_visible = 0
-         AND external_id IS NULL ORDER BY modified DESC, seq DESC LIMIT 1"
-    );
-    let keys = [username_key(user_name), fold(user_name).into_owned()];
-    optional(connection.prepare_cached(&sql)?.query_row(keys, read))
+    one(
+        connection,
+        "user_name_key = ?1 AND scim_visible = 0 AND external_id IS NULL
+         ORDER BY modified DESC, seq DESC LIMIT 1",
+        &fold(user_name),
+    )
 }
 
 /// Adds a user and tells its row number.

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, oneshot};
@@ -49,13 +49,17 @@ struct Waiting<J: Job> {
 impl<J: Job> Pending for Waiting<J> {
     fn run(&mut self, connection: &Connection) -> Result<(), Error> {
         let statement = |sql| connection.prepare_cached(sql)?.execute([]);
-        statement("SAVEPOINT job")?;
         // A panic is a bug in one job; the others in the batch and the writer go on without it.
-        self.outcome = catch_unwind(AssertUnwindSafe(|| self.job.apply(connection)))
-            .unwrap_or_else(|_| Err(Error::Sqlite("a job panicked".into()).into()));
+        let panicked = || Error::Sqlite("a job panicked".into());
+        statement("SAVEPOINT job")?;
+        let job = &mut self.job;
+        self.outcome = catch_unwind(AssertUnwindSafe(|| job.apply(connection)))
+            .unwrap_or_else(|_| Err(panicked().into()));
         if let Err(why) = &self.outcome {
             statement("ROLLBACK TO job")?;
-            if let Err(error) = self.job.refused(connection, why) {
+            let written = catch_unwind(AssertUnwindSafe(|| job.refused(connection, why)))
+                .unwrap_or_else(|_| Err(panicked()));
+            if let Err(error) = written {
                 statement("ROLLBACK TO job")?;
                 self.outcome = Err(error.into());
             }
@@ -140,16 +144,28 @@ impl Drop for Writer {
 
 /// The life of the thread.
 fn work(connection: &Connection, queue: &Receiver<Box<dyn Pending>>) {
-    let mut settled = false;
+    // When the WAL is to be moved into the file: some time after the last change, none if it is there already.
+    let mut settle = Some(Instant::now());
     loop {
-        match queue.recv_timeout(QUIET) {
+        let wait = settle.map_or(QUIET, |at| at.saturating_duration_since(Instant::now()));
+        match queue.recv_timeout(wait) {
             Ok(first) => {
                 let batch = std::iter::once(first).chain(queue.try_iter()).take(BATCH);
+                let before = connection.total_changes();
                 commit(connection, batch.collect());
-                settled = false;
+                if connection.total_changes() != before {
+                    settle = Some(Instant::now() + QUIET);
+                }
             }
-            Err(RecvTimeoutError::Timeout) if settled => {}
-            Err(RecvTimeoutError::Timeout) => settled = checkpoint(connection),
+            Err(RecvTimeoutError::Timeout) => {
+                let due = settle.is_some_and(|at| at <= Instant::now());
+                if due {
+                    settle = match checkpoint(connection) {
+                        true => None,
+                        false => Some(Instant::now() + QUIET),
+                    };
+                }
+            }
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
@@ -188,15 +204,14 @@ fn transaction(connection: &Connection, batch: &mut [Box<dyn Pending>]) -> Resul
 
 /// Moves the WAL into the file. `false` if a reader holds it back: jobs do not wait for that.
 fn checkpoint(connection: &Connection) -> bool {
-    let busy = connection
-        .busy_timeout(Duration::ZERO)
-        .and_then(|()| {
-            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
-                row.get::<_, i64>(0)
-            })
+    let moved = connection.busy_timeout(Duration::ZERO).and_then(|()| {
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+            row.get::<_, i64>(0)
         })
-        .and_then(|busy| connection.busy_timeout(BUSY).map(|()| busy));
-    match busy {
+    });
+    // Whatever came of it: the next transaction has to wait for a lock that a command holds.
+    let restored = connection.busy_timeout(BUSY);
+    match moved.and_then(|busy| restored.map(|()| busy)) {
         Ok(busy) => busy == 0,
         Err(error) => {
             tracing::warn!(%error, "checkpoint failed; it is tried again");

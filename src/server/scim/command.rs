@@ -1,6 +1,7 @@
 //! What a mutating request asks for, from a request of its own or an operation of a bulk request: understood without
 //! the database, then carried out by one function of the directory.
 
+use hyper::Method;
 use serde_json::Value;
 
 use crate::directory::audit::Origin;
@@ -23,6 +24,17 @@ pub enum Command {
     Patch(ResourceType, String, Patch),
     /// DELETE of a resource.
     Delete(ResourceType, String),
+}
+
+/// What a method does to a resource, in the words of the audit.
+pub fn action(method: &Method, resource_type: ResourceType) -> String {
+    let act = match *method {
+        Method::PUT => "replace",
+        Method::PATCH => "patch",
+        Method::DELETE => "delete",
+        _ => "create",
+    };
+    format!("{}.{act}", resource_type.name().to_ascii_lowercase())
 }
 
 /// What came of a command.

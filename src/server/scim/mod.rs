@@ -5,14 +5,14 @@ mod reads;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{self, HeaderName};
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request, Response, Version};
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
 
 use super::answer::{self, Failure, Reply};
 use super::body::{self, BodyError};
@@ -23,22 +23,32 @@ use crate::directory::audit::{Entry, Origin, request_id};
 use crate::directory::tokens::{Principal, Scope};
 use crate::directory::view::Representation;
 use crate::directory::{Directory, Refusal};
-use crate::scim::json;
 use crate::scim::query::Projection;
 use crate::scim::schema::ResourceType;
 use crate::scim::version::{Condition, Tags};
-use command::{Command, Done};
+use crate::scim::{ScimType, json};
+use command::Command;
 
 /// Deepest nesting of a JSON body: no SCIM message comes near it.
 const JSON_DEPTH: usize = 64;
 /// The header that carries the id under which the audit and the log know a request.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Bodies in memory at the same time, in KiB. As JSON values they take some twenty times that; further requests wait.
+const BODIES: usize = 16 * 1024;
+
 /// Answers the requests of the SCIM listener.
 pub struct Scim {
     directory: Arc<Directory>,
     routes: Routes,
     limits: Arc<Limits>,
+    bodies: Arc<Semaphore>,
+}
+
+/// A body that was read, and the room that it takes until its request is done.
+struct Content {
+    value: Value,
+    room: OwnedSemaphorePermit,
 }
 
 /// What a mutating request asks for, once it is understood.
@@ -47,6 +57,7 @@ struct Asked {
     resource_type: ResourceType,
     condition: Condition,
     projection: Projection,
+    room: Option<OwnedSemaphorePermit>,
 }
 
 impl Handler for Scim {
@@ -57,10 +68,12 @@ impl Handler for Scim {
             source: peer.ip().to_string(),
         };
         let method = request.method().clone();
-        let endpoint = self.routes.endpoint(request.uri().path());
-        let mut reply = match self.respond(request, endpoint, peer, &mut origin).await {
-            Ok(reply) => reply,
-            Err(failure) => failure.into_reply(),
+        let deadline = Instant::now() + self.limits.request;
+        let reply = timeout_at(deadline, self.respond(request, peer, deadline, &mut origin)).await;
+        let mut reply = match reply {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(failure)) => failure.into_reply(),
+            Err(_) => late().into_reply(),
         };
         if method == Method::HEAD {
             let length = length(&reply);
@@ -85,39 +98,44 @@ impl Scim {
             directory,
             routes: Routes::new(base_paths),
             limits,
+            bodies: Arc::new(Semaphore::new(BODIES)),
         }
     }
 
     async fn respond(
         &self,
         request: Request<Incoming>,
-        endpoint: Option<Endpoint>,
         peer: SocketAddr,
+        deadline: Instant,
         origin: &mut Origin,
     ) -> Result<Reply, Failure> {
         let principal = self.authenticate(&request, peer, origin).await?;
         origin.actor = format!("token:{} ({})", principal.token_id, principal.name);
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let admitted = self.admit(&request, endpoint);
-        match (&method, admitted) {
-            (&Method::OPTIONS, Ok(endpoint)) => {
-                let mut reply = answer::empty(204);
-                answer::set(&mut reply, header::ALLOW, endpoint.methods());
-                Ok(reply)
+        let endpoint = self.routes.endpoint(&path);
+        let admitted = self.admit(&request, endpoint.clone());
+        if reads(&method) {
+            return self.read(&request, &admitted?).await;
+        }
+        if let Ok(Endpoint::Search(resource_type)) = admitted {
+            let limit = self.limits.body_size;
+            let body = self.json(request.into_body(), limit, deadline).await?;
+            return self.search(resource_type, body.value).await;
+        }
+        let asked = match admitted {
+            Ok(endpoint) => {
+                self.understand(request, endpoint, &principal, deadline)
+                    .await
             }
-            (method, Ok(endpoint)) if reads(method) => self.read(&request, &endpoint).await,
-            (method, Err(failure)) if reads(method) => Err(failure),
-            (_, Ok(Endpoint::Search(resource_type))) => {
-                let body = self
-                    .json(request.into_body(), self.limits.body_size)
-                    .await?;
-                self.search(resource_type, body).await
+            Err(failure) => Err(failure),
+        };
+        match asked {
+            Ok(asked) => self.execute(asked, origin).await,
+            Err(failure) => {
+                let entry = refused(&method, endpoint.as_ref(), &path, &failure);
+                self.directory.refused(origin, entry).await?;
+                Err(failure)
             }
-            (method, Ok(endpoint)) => match self.understand(request, endpoint, &principal).await {
-                Ok(asked) => self.execute(asked, origin).await,
-                Err(failure) => self.refuse(failure, method, &path, origin).await,
-            },
-            (method, Err(failure)) => self.refuse(failure, method, &path, origin).await,
         }
     }
 
@@ -136,12 +154,6 @@ impl Scim {
             },
         };
         let (token_id, reason) = denied;
-        tracing::warn!(
-            source = origin.source,
-            token_id,
-            reason,
-            "not authenticated"
-        );
         self.directory
             .denied(origin, peer.ip(), token_id.as_deref(), reason)
             .await?;
@@ -163,6 +175,10 @@ impl Scim {
                 414,
                 format!("the URL is longer than {} bytes", self.limits.url_size),
             ));
+        }
+        let hosts = request.headers().get_all(header::HOST).iter().count();
+        if request.version() == Version::HTTP_11 && hosts != 1 {
+            return Err(Failure::new(400, "HTTP/1.1 asks for one Host header"));
         }
         let endpoint =
             endpoint.ok_or_else(|| Failure::new(404, "there is no endpoint at this path"))?;
@@ -187,6 +203,7 @@ impl Scim {
         request: Request<Incoming>,
         endpoint: Endpoint,
         principal: &Principal,
+        deadline: Instant,
     ) -> Result<Asked, Failure> {
         if principal.scope != Scope::Provision {
             return Err(Failure::new(
@@ -201,21 +218,24 @@ impl Scim {
         let schemas = self.directory.schemas();
         let projection = Projection::from_pairs(pairs(&request), resource_type, schemas)?;
         let (method, condition) = (request.method().clone(), condition(&request));
-        let command = match (endpoint, method) {
-            (Endpoint::Resource(_, id), Method::DELETE) => Command::Delete(resource_type, id),
+        let (command, room) = match (endpoint, method) {
+            (Endpoint::Resource(_, id), Method::DELETE) => {
+                (Command::Delete(resource_type, id), None)
+            }
             (endpoint, method) => {
-                let body = self
-                    .json(request.into_body(), self.limits.body_size)
-                    .await?;
-                match (endpoint, method) {
+                let limit = self.limits.body_size;
+                let Content { value, room } =
+                    self.json(request.into_body(), limit, deadline).await?;
+                let command = match (endpoint, method) {
                     (Endpoint::Resource(_, id), Method::PATCH) => {
-                        Command::patch(resource_type, id, body, schemas)?
+                        Command::patch(resource_type, id, value, schemas)?
                     }
                     (Endpoint::Resource(_, id), _) => {
-                        Command::replace(resource_type, id, body, schemas)?
+                        Command::replace(resource_type, id, value, schemas)?
                     }
-                    _ => Command::create(resource_type, body, schemas)?,
-                }
+                    _ => Command::create(resource_type, value, schemas)?,
+                };
+                (command, Some(room))
             }
         };
         Ok(Asked {
@@ -223,24 +243,33 @@ impl Scim {
             resource_type,
             condition,
             projection,
+            room,
         })
     }
 
+    /// Carries a command out, in a task of its own: a client that hangs up leaves nothing half-way, and the room of its
+    /// body is free only when the writer is done with it.
     async fn execute(&self, asked: Asked, origin: &Origin) -> Result<Reply, Failure> {
-        let Asked {
-            command,
-            resource_type,
-            condition,
-            projection,
-        } = asked;
-        let executed = command.execute(&self.directory, origin, condition, &projection);
-        let Done {
-            status,
-            representation,
-        } = self.within_time(executed).await?;
-        Ok(match representation {
-            Some(found) => self.shown(status, found, resource_type, &projection),
-            None => answer::empty(status),
+        let (directory, origin) = (Arc::clone(&self.directory), origin.clone());
+        let task = tokio::spawn(async move {
+            let Asked {
+                command,
+                resource_type,
+                condition,
+                projection,
+                room,
+            } = asked;
+            let done = command
+                .execute(&directory, &origin, condition, &projection)
+                .await;
+            drop(room);
+            done.map(|done| (done, resource_type, projection))
+        });
+        let failed = |error: tokio::task::JoinError| Refusal::Failed(error.to_string());
+        let (done, resource_type, projection) = task.await.map_err(failed)??;
+        Ok(match done.representation {
+            Some(found) => self.shown(done.status, found, resource_type, &projection),
+            None => answer::empty(done.status),
         })
     }
 
@@ -261,23 +290,25 @@ impl Scim {
         reply
     }
 
-    /// The answer to a mutating request that the directory never saw, after its audit row is written.
-    async fn refuse(
+    /// The JSON value of a body of at most `limit` bytes, once there is room for it.
+    async fn json(
         &self,
-        failure: Failure,
-        method: &Method,
-        path: &str,
-        origin: &Origin,
-    ) -> Result<Reply, Failure> {
-        let mut entry = Entry::new(format!("{method} {}", shortened(path)), failure.status);
-        entry.because(failure.detail.clone());
-        self.directory.refused(origin, entry).await?;
-        Err(failure)
-    }
-
-    /// The JSON value of a body of at most `limit` bytes.
-    async fn json(&self, incoming: Incoming, limit: usize) -> Result<Value, Failure> {
-        let bytes = body::read(incoming, limit, self.limits.request)
+        incoming: Incoming,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<Content, Failure> {
+        let size = incoming
+            .size_hint()
+            .exact()
+            .and_then(|size| usize::try_from(size).ok());
+        let kib = size.unwrap_or(limit).min(limit).div_ceil(1024);
+        let room = Arc::clone(&self.bodies)
+            .acquire_many_owned(u32::try_from(kib).unwrap_or(u32::MAX))
+            .await
+            .map_err(|_| late())?;
+        // A little earlier than the request's own end, so that there is time to say why.
+        let time = (deadline - self.limits.request / 10).saturating_duration_since(Instant::now());
+        let bytes = body::read(incoming, limit, time)
             .await
             .map_err(|error| match error {
                 BodyError::TooLarge => {
@@ -286,41 +317,52 @@ impl Scim {
                 BodyError::Slow => Failure::new(408, "the body did not arrive in time"),
                 BodyError::Broken => Failure::new(400, "the body did not arrive whole"),
             })?;
-        Ok(json::parse(&bytes, JSON_DEPTH)?)
-    }
-
-    /// Waits for the directory as long as a request may take. What the writer has begun goes on all the same.
-    async fn within_time<T>(
-        &self,
-        answer: impl Future<Output = Result<T, Refusal>>,
-    ) -> Result<T, Failure> {
-        let limit: Duration = self.limits.request;
-        match timeout(limit, answer).await {
-            Ok(answer) => Ok(answer?),
-            Err(_) => Err(Failure::new(
-                503,
-                format!(
-                    "no answer within {} s; the change may still be made",
-                    limit.as_secs()
-                ),
-            )
-            .with(header::RETRY_AFTER, "5")),
-        }
+        let value = json::parse(&bytes, JSON_DEPTH)?;
+        Ok(Content { value, room })
     }
 }
 
-/// Whether a method changes nothing.
+/// The answer when a request's time is over.
+fn late() -> Failure {
+    let detail = "the request took too long; what it asks for may still be done";
+    Failure::new(503, detail).with(header::RETRY_AFTER, "5")
+}
+
+/// The audit entry of a mutating request that the directory never saw.
+fn refused(method: &Method, endpoint: Option<&Endpoint>, path: &str, failure: &Failure) -> Entry {
+    let (resource_type, id) = match endpoint {
+        Some(Endpoint::Collection(resource_type)) => (Some(*resource_type), None),
+        Some(Endpoint::Resource(resource_type, id)) => (Some(*resource_type), Some(id.as_str())),
+        _ => (None, None),
+    };
+    let mut entry = match resource_type {
+        Some(resource_type) => Entry::new(command::action(method, resource_type), failure.status)
+            .about(resource_type.name(), id),
+        None => Entry::new("request", failure.status),
+    };
+    entry.scim_type = failure.scim_type.map(ScimType::as_str);
+    entry.because(failure.detail.clone());
+    if resource_type.is_none() {
+        entry.because(format!("{method} {}", shortened(path)));
+    }
+    entry
+}
+
+/// Whether a method changes nothing: all but the four that SCIM writes with.
 fn reads(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD)
+    !matches!(
+        *method,
+        Method::POST | Method::PUT | Method::PATCH | Method::DELETE
+    )
 }
 
-/// The token behind `Authorization: Bearer` (RFC 6750 §2.1); the scheme compares in any letter case.
+/// The token behind the one `Authorization: Bearer` (RFC 6750 §2.1); the scheme compares in any letter case.
 fn bearer<B>(request: &Request<B>) -> Option<&str> {
-    let value = request
-        .headers()
-        .get(header::AUTHORIZATION)?
-        .to_str()
-        .ok()?;
+    let mut values = request.headers().get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
+    let value = value.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

@@ -1,7 +1,7 @@
 //! What a request reads: one resource, lists, searches, and what the appliance tells about itself.
 
-use hyper::Request;
-use hyper::header::ETAG;
+use hyper::header::{ALLOW, ETAG};
+use hyper::{Method, Request};
 use serde_json::Value;
 
 use super::{Scim, condition, pairs};
@@ -18,13 +18,18 @@ use crate::server::route::Endpoint;
 pub const BULK_OPERATIONS: usize = 1000;
 
 impl Scim {
-    /// Answers a GET.
+    /// Answers a GET, HEAD or OPTIONS.
     pub(super) async fn read<B>(
         &self,
         request: &Request<B>,
         endpoint: &Endpoint,
     ) -> Result<Reply, Failure> {
         let schemas = self.directory.schemas();
+        if request.method() == Method::OPTIONS {
+            let mut reply = answer::empty(204);
+            answer::set(&mut reply, ALLOW, endpoint.methods());
+            return Ok(reply);
+        }
         match endpoint {
             Endpoint::Resource(resource_type, id) => self.resource(request, *resource_type, id),
             Endpoint::Collection(resource_type) => {
@@ -105,9 +110,7 @@ impl Scim {
     }
 
     async fn list(&self, resource_type: ResourceType, query: &Query) -> Result<Reply, Failure> {
-        let listing = self
-            .within_time(self.directory.list(resource_type, query))
-            .await?;
+        let listing = self.directory.list(resource_type, query).await?;
         let position = match query.page {
             Page::Index { start, .. } => Position::Index(start),
             Page::Cursor { .. } => Position::Cursor(listing.next.clone()),
@@ -129,18 +132,14 @@ impl Scim {
             )
             .into());
         };
-        let found = self
-            .within_time(self.directory.list(ResourceType::User, &users))
-            .await?;
+        let found = self.directory.list(ResourceType::User, &users).await?;
         let (before, shown) = (found.total, found.resources.len() as u64);
         let mut resources = self.projected(found, ResourceType::User, &users.projection);
         groups.page = Page::Index {
             start: start.saturating_sub(before).max(1),
             count: Some(count.unwrap_or(PAGE).min(PAGE_LIMIT).saturating_sub(shown)),
         };
-        let found = self
-            .within_time(self.directory.list(ResourceType::Group, &groups))
-            .await?;
+        let found = self.directory.list(ResourceType::Group, &groups).await?;
         let total = before.saturating_add(found.total);
         resources.extend(self.projected(found, ResourceType::Group, &groups.projection));
         Ok(answer::object(
