@@ -24,7 +24,7 @@ use rusqlite::Connection;
 
 pub use refusal::Refusal;
 
-use crate::scim::schema::Schemas;
+use crate::scim::schema::{ResourceType, Schemas};
 use crate::store::writer::Job;
 use crate::store::{self, Store};
 use view::View;
@@ -71,6 +71,11 @@ impl Directory {
     /// URL of the announced base path, without a slash at its end.
     pub fn base(&self) -> &str {
         &self.view.base
+    }
+
+    /// URL of the resource with this id, whether or not it is there.
+    pub fn location(&self, resource_type: ResourceType, id: &str) -> String {
+        self.view.location(resource_type, id)
     }
 
     /// The present instant.

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use percent_encoding::utf8_percent_encode;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::scim::Object;
-use crate::scim::resource::{Meta, render};
+use crate::scim::resource::{Meta, SEGMENT, render};
 use crate::scim::schema::{ResourceType, Schemas};
 use crate::store::groups::{self, Group, Reference};
 use crate::store::users::User;
@@ -123,7 +124,9 @@ impl View {
         }
     }
 
-    fn location(&self, resource_type: ResourceType, id: &str) -> String {
+    /// URL of the resource with this id, which may be one that a client made up.
+    pub fn location(&self, resource_type: ResourceType, id: &str) -> String {
+        let id = utf8_percent_encode(id, SEGMENT);
         format!("{}/{}/{id}", self.base, resource_type.endpoint())
     }
 

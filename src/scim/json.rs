@@ -1,8 +1,8 @@
-//! The one place where a body becomes JSON, under a limit on its depth.
+//! The one place where a body becomes JSON, under a limit on its depth, and how messages find their members.
 
 use serde_json::Value;
 
-use super::{Error, ScimType};
+use super::{Error, Object, ScimType};
 
 /// The JSON value in `bytes`, nested at most `depth` deep (C-27: anything else is `invalidSyntax`).
 pub fn parse(bytes: &[u8], depth: usize) -> Result<Value, Error> {
@@ -18,6 +18,15 @@ pub fn parse(bytes: &[u8], depth: usize) -> Result<Value, Error> {
             format!("the body is not JSON: {error}"),
         )
     })
+}
+
+/// Takes the member of a message called `name`, in any letter case.
+pub(super) fn take(message: &mut Object, name: &str) -> Option<Value> {
+    let key = message
+        .keys()
+        .find(|key| key.eq_ignore_ascii_case(name))?
+        .clone();
+    message.remove(&key)
 }
 
 /// How deep brackets outside of strings are nested. Looked at before parsing, so that no depth costs stack.

@@ -59,6 +59,15 @@ pub fn list_response(total: u64, position: Position, resources: Vec<Object>) -> 
     body
 }
 
+/// The answer to a bulk request with what came of each operation (RFC 7644 §3.7).
+pub fn bulk_response(operations: Vec<Object>) -> Object {
+    let operations = operations.into_iter().map(Value::Object).collect();
+    let mut body = Object::new();
+    body.insert("schemas".into(), json!([BULK_RESPONSE_URN]));
+    body.insert("Operations".into(), Value::Array(operations));
+    body
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

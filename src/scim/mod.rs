@@ -3,6 +3,7 @@
 //!
 //! Architecture Invariant: nothing here does I/O, reads a clock, knows SQL or HTTP, or imports another layer.
 
+pub mod bulk;
 pub mod discovery;
 pub mod filter;
 pub mod fold;

@@ -72,12 +72,15 @@ impl Failure {
     }
 
     /// The SCIM error message.
+    pub fn into_object(self) -> Object {
+        message::error(self.status, self.scim_type, &self.detail)
+    }
+
+    /// The reply with it.
     pub fn into_reply(self) -> Reply {
-        let mut reply = object(
-            self.status,
-            &message::error(self.status, self.scim_type, &self.detail),
-        );
-        if let Some((name, value)) = self.header {
+        let header = self.header.clone();
+        let mut reply = object(self.status, &self.into_object());
+        if let Some((name, value)) = header {
             reply
                 .headers_mut()
                 .insert(name, HeaderValue::from_static(value));

@@ -65,32 +65,50 @@ impl Routes {
     /// compare in any letter case.
     pub fn endpoint(&self, path: &str) -> Option<Endpoint> {
         let path = segments(path);
-        let below = self
-            .bases
+        endpoint(self.below(&path)?)
+    }
+
+    /// The endpoint that the path of a bulk operation names: relative to a base path (RFC 7644 §3.7), or with one, or
+    /// as a whole URL, whose host does not count.
+    pub fn operation(&self, path: &str) -> Option<Endpoint> {
+        let path = match path.split_once("://") {
+            Some((scheme, rest)) if !scheme.contains('/') => rest.split_once('/')?.1,
+            _ => path,
+        };
+        let path = segments(path.split(['?', '#']).next()?);
+        endpoint(self.below(&path).unwrap_or(&path))
+    }
+
+    fn below<'p>(&self, path: &'p [String]) -> Option<&'p [String]> {
+        self.bases
             .iter()
-            .find_map(|base| path.strip_prefix(base.as_slice()))?;
-        let (name, id) = match below {
-            [] => return Some(Endpoint::Root),
-            [name] => (name, None),
-            [name, id] => (name, Some(id.clone())),
-            _ => return None,
-        };
-        let collection = |resource_type, id: Option<String>| match id {
-            None => Endpoint::Collection(resource_type),
-            Some(id) if id.eq_ignore_ascii_case(SEARCH) => Endpoint::Search(Some(resource_type)),
-            Some(id) => Endpoint::Resource(resource_type, id),
-        };
-        match (name.to_ascii_lowercase().as_str(), id) {
-            ("users", id) => Some(collection(ResourceType::User, id)),
-            ("groups", id) => Some(collection(ResourceType::Group, id)),
-            (SEARCH, None) => Some(Endpoint::Search(None)),
-            ("bulk", None) => Some(Endpoint::Bulk),
-            ("me", None) => Some(Endpoint::Me),
-            ("serviceproviderconfig", None) => Some(Endpoint::ServiceProviderConfig),
-            ("resourcetypes", id) => Some(Endpoint::ResourceTypes(id)),
-            ("schemas", id) => Some(Endpoint::Schemas(id)),
-            _ => None,
-        }
+            .find_map(|base| path.strip_prefix(base.as_slice()))
+    }
+}
+
+/// What the segments below a base path name.
+fn endpoint(below: &[String]) -> Option<Endpoint> {
+    let (name, id) = match below {
+        [] => return Some(Endpoint::Root),
+        [name] => (name, None),
+        [name, id] => (name, Some(id.clone())),
+        _ => return None,
+    };
+    let collection = |resource_type, id: Option<String>| match id {
+        None => Endpoint::Collection(resource_type),
+        Some(id) if id.eq_ignore_ascii_case(SEARCH) => Endpoint::Search(Some(resource_type)),
+        Some(id) => Endpoint::Resource(resource_type, id),
+    };
+    match (name.to_ascii_lowercase().as_str(), id) {
+        ("users", id) => Some(collection(ResourceType::User, id)),
+        ("groups", id) => Some(collection(ResourceType::Group, id)),
+        (SEARCH, None) => Some(Endpoint::Search(None)),
+        ("bulk", None) => Some(Endpoint::Bulk),
+        ("me", None) => Some(Endpoint::Me),
+        ("serviceproviderconfig", None) => Some(Endpoint::ServiceProviderConfig),
+        ("resourcetypes", id) => Some(Endpoint::ResourceTypes(id)),
+        ("schemas", id) => Some(Endpoint::Schemas(id)),
+        _ => None,
     }
 }
 
@@ -133,6 +151,29 @@ mod tests {
             ("/other/Users", None),
         ] {
             assert_eq!(routes.endpoint(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn paths_of_operations_are_relative_or_whole() {
+        let routes = Routes::new(&["/scim".into(), "/scim/v2".into()]);
+        let users = Some(Endpoint::Collection(ResourceType::User));
+        let user = Some(Endpoint::Resource(ResourceType::User, "u1".to_owned()));
+        for (path, expected) in [
+            ("/Users", &users),
+            ("Users", &users),
+            ("//users/", &users),
+            ("/scim/Users", &users),
+            ("/scim/v2/Users", &users),
+            ("https://scim.example.test/scim/v2/Users", &users),
+            ("/Users/u1", &user),
+            ("/Users/u1?attributes=id", &user),
+            ("https://scim.example.test:8443/Users/u1", &user),
+            ("/other/Users", &None),
+            ("https://scim.example.test", &None),
+            ("", &Some(Endpoint::Root)),
+        ] {
+            assert_eq!(&routes.operation(path), expected, "{path}");
         }
     }
 }

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{self, Semaphore, oneshot};
 
 use super::{Error, open::BUSY};
 
@@ -82,6 +82,8 @@ impl<J: Job> Pending for Waiting<J> {
 pub struct Writer {
     queue: Mutex<Option<Sender<Box<dyn Pending>>>>,
     places: Semaphore,
+    /// Held from before the wait for a place until the job is queued, so that no job overtakes another on the way.
+    turn: sync::Mutex<()>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -96,13 +98,16 @@ impl Writer {
         Ok(Self {
             queue: Mutex::new(Some(sender)),
             places: Semaphore::new(QUEUE),
+            turn: sync::Mutex::new(()),
             thread: Mutex::new(Some(thread)),
         })
     }
 
     /// Has `job` done. Comes back after its COMMIT, or when it was refused or could not be made. Once this was polled
-    /// the job may run to its end even if the caller stops waiting.
+    /// the job may run to its end even if the caller stops waiting. Jobs run in the order in which their submissions were
+    /// first polled (by a task that has not used up its budget, or is unconstrained).
     pub async fn submit<J: Job>(&self, job: J) -> Result<J::Done, J::Refused> {
+        let turn = self.turn.lock().await;
         let _place = self.places.acquire().await.map_err(|_| Error::Closed)?;
         let (caller, answer) = oneshot::channel();
         let waiting = Box::new(Waiting {
@@ -114,6 +119,7 @@ impl Writer {
             Some(queue) => queue.send(waiting).map_err(|_| Error::Closed)?,
             None => return Err(Error::Closed.into()),
         }
+        drop(turn);
         answer.await.map_err(|_| Error::Closed)?
     }
 
@@ -217,5 +223,60 @@ fn checkpoint(connection: &Connection) -> bool {
             tracing::warn!(%error, "checkpoint failed; it is tried again");
             false
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::Pin;
+    use std::sync::Arc;
+    use std::task::{Context, Waker};
+
+    type Done = Arc<Mutex<Vec<usize>>>;
+
+    /// Waits for a word, then notes its number.
+    struct Numbered(usize, Done, Option<Receiver<()>>);
+
+    impl Job for Numbered {
+        type Done = ();
+        type Refused = Error;
+
+        fn apply(&mut self, _: &Connection) -> Result<(), Error> {
+            if let Some(word) = &self.2 {
+                word.recv().unwrap();
+            }
+            self.1.lock().unwrap().push(self.0);
+            Ok(())
+        }
+
+        fn refused(&mut self, _: &Connection, _: &Error) -> Result<(), Error> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn jobs_do_not_overtake_each_other_even_before_a_full_queue() {
+        let writer = Writer::start(Connection::open_in_memory().unwrap()).unwrap();
+        let (done, (say, word)) = (Done::default(), channel());
+        let mut word = Some(word);
+        let count = QUEUE + 500;
+        type Submission<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + 'a>>;
+        let mut submissions: Vec<Submission<'_>> = Vec::new();
+        let mut context = Context::from_waker(Waker::noop());
+        for number in 0..count {
+            let job = Numbered(number, Arc::clone(&done), word.take());
+            let mut submission = Box::pin(writer.submit(job));
+            assert!(submission.as_mut().poll(&mut context).is_pending());
+            submissions.push(submission);
+        }
+        say.send(()).unwrap();
+        // From now on the last is asked first.
+        submissions.reverse();
+        while !submissions.is_empty() {
+            submissions
+                .retain_mut(|submission| submission.as_mut().poll(&mut context).is_pending());
+        }
+        assert!(done.lock().unwrap().iter().copied().eq(0..count));
     }
 }

@@ -9,6 +9,7 @@
 )]
 
 mod app;
+mod bulk;
 mod cli;
 mod client;
 mod connect;

@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::{Operation, Patch};
+use crate::scim::json::take;
 use crate::scim::path::Path;
 use crate::scim::resource::{Change, Naming, entries};
 use crate::scim::schema::{ResourceType, Schemas};
@@ -132,15 +133,6 @@ fn is_schema(text: &str, resource_type: ResourceType, schemas: &Schemas) -> bool
         .urns(resource_type)
         .iter()
         .any(|urn| urn.eq_ignore_ascii_case(text))
-}
-
-/// Takes the member called `name`, in any letter case.
-fn take(object: &mut Object, name: &str) -> Option<Value> {
-    let key = object
-        .keys()
-        .find(|key| key.eq_ignore_ascii_case(name))?
-        .clone();
-    object.remove(&key)
 }
 
 fn syntax(detail: &str) -> Error {

@@ -7,7 +7,7 @@ use crate::scim::Object;
 use crate::scim::schema::{ENTERPRISE_URN, ResourceType, Schemas};
 
 /// What stands unescaped in a path segment (RFC 3986 §2.3).
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+pub const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')

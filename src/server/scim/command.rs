@@ -1,7 +1,6 @@
 //! What a mutating request asks for, from a request of its own or an operation of a bulk request: understood without
 //! the database, then carried out by one function of the directory.
 
-use hyper::Method;
 use serde_json::Value;
 
 use crate::directory::audit::Origin;
@@ -27,11 +26,11 @@ pub enum Command {
 }
 
 /// What a method does to a resource, in the words of the audit.
-pub fn action(method: &Method, resource_type: ResourceType) -> String {
-    let act = match *method {
-        Method::PUT => "replace",
-        Method::PATCH => "patch",
-        Method::DELETE => "delete",
+pub fn action(method: &str, resource_type: ResourceType) -> String {
+    let act = match method {
+        "PUT" => "replace",
+        "PATCH" => "patch",
+        "DELETE" => "delete",
         _ => "create",
     };
     format!("{}.{act}", resource_type.name().to_ascii_lowercase())

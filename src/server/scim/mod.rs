@@ -1,5 +1,6 @@
 //! The SCIM listener: from a request to one function of the directory and back.
 
+mod bulk;
 mod command;
 mod reads;
 
@@ -123,6 +124,10 @@ impl Scim {
             return self.search(resource_type, body.value).await;
         }
         let asked = match admitted {
+            Ok(Endpoint::Bulk) => match self.understand_bulk(request, &principal, deadline).await {
+                Ok(bulk) => return self.execute_bulk(bulk, origin, deadline).await,
+                Err(failure) => Err(failure),
+            },
             Ok(endpoint) => {
                 self.understand(request, endpoint, &principal, deadline)
                     .await
@@ -132,7 +137,7 @@ impl Scim {
         match asked {
             Ok(asked) => self.execute(asked, origin).await,
             Err(failure) => {
-                let entry = refused(&method, endpoint.as_ref(), &path, &failure);
+                let entry = refused(method.as_str(), endpoint.as_ref(), &path, &failure);
                 self.directory.refused(origin, entry).await?;
                 Err(failure)
             }
@@ -205,12 +210,7 @@ impl Scim {
         principal: &Principal,
         deadline: Instant,
     ) -> Result<Asked, Failure> {
-        if principal.scope != Scope::Provision {
-            return Err(Failure::new(
-                403,
-                "this token may read; writing needs one with scope provision",
-            ));
-        }
+        may_write(principal)?;
         let (Endpoint::Collection(resource_type) | Endpoint::Resource(resource_type, _)) = endpoint
         else {
             return Err(Failure::new(405, "nothing is written here"));
@@ -301,13 +301,14 @@ impl Scim {
             .size_hint()
             .exact()
             .and_then(|size| usize::try_from(size).ok());
-        let kib = size.unwrap_or(limit).min(limit).div_ceil(1024);
+        let kib = size.unwrap_or(limit).min(limit).div_ceil(1024).min(BODIES);
         let room = Arc::clone(&self.bodies)
             .acquire_many_owned(u32::try_from(kib).unwrap_or(u32::MAX))
             .await
             .map_err(|_| late())?;
-        // A little earlier than the request's own end, so that there is time to say why.
-        let time = (deadline - self.limits.request / 10).saturating_duration_since(Instant::now());
+        let time = self
+            .answer_by(deadline)
+            .saturating_duration_since(Instant::now());
         let bytes = body::read(incoming, limit, time)
             .await
             .map_err(|error| match error {
@@ -320,6 +321,22 @@ impl Scim {
         let value = json::parse(&bytes, JSON_DEPTH)?;
         Ok(Content { value, room })
     }
+
+    /// A little earlier than the request's own end, so that there is time to say why.
+    fn answer_by(&self, deadline: Instant) -> Instant {
+        deadline - self.limits.request / 10
+    }
+}
+
+/// Whether a token may change anything.
+fn may_write(principal: &Principal) -> Result<(), Failure> {
+    match principal.scope {
+        Scope::Provision => Ok(()),
+        Scope::Read | Scope::Admin => Err(Failure::new(
+            403,
+            "this token may read; writing needs one with scope provision",
+        )),
+    }
 }
 
 /// The answer when a request's time is over.
@@ -328,8 +345,8 @@ fn late() -> Failure {
     Failure::new(503, detail).with(header::RETRY_AFTER, "5")
 }
 
-/// The audit entry of a mutating request that the directory never saw.
-fn refused(method: &Method, endpoint: Option<&Endpoint>, path: &str, failure: &Failure) -> Entry {
+/// The audit entry of a mutating request, or an operation of a bulk request, that the directory never saw.
+fn refused(method: &str, endpoint: Option<&Endpoint>, path: &str, failure: &Failure) -> Entry {
     let (resource_type, id) = match endpoint {
         Some(Endpoint::Collection(resource_type)) => (Some(*resource_type), None),
         Some(Endpoint::Resource(resource_type, id)) => (Some(*resource_type), Some(id.as_str())),
@@ -343,7 +360,7 @@ fn refused(method: &Method, endpoint: Option<&Endpoint>, path: &str, failure: &F
     entry.scim_type = failure.scim_type.map(ScimType::as_str);
     entry.because(failure.detail.clone());
     if resource_type.is_none() {
-        entry.because(format!("{method} {}", shortened(path)));
+        entry.because(shortened(&format!("{method} {path}")));
     }
     entry
 }
@@ -392,8 +409,8 @@ fn length(reply: &Reply) -> String {
     exact.unwrap_or_default().to_string()
 }
 
-/// A path as an audit row can hold it.
-fn shortened(path: &str) -> String {
+/// A method and path as an audit row can hold them.
+fn shortened(asked: &str) -> String {
     const LETTERS: usize = 200;
-    path.chars().take(LETTERS).collect()
+    asked.chars().take(LETTERS).collect()
 }

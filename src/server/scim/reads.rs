@@ -10,12 +10,9 @@ use crate::directory::reading::{Listing, PAGE, PAGE_LIMIT};
 use crate::scim::message::{Position, list_response};
 use crate::scim::query::{Page, Projection, Query};
 use crate::scim::schema::ResourceType;
-use crate::scim::{Error, Object, ScimType, discovery};
+use crate::scim::{Error, Object, ScimType, bulk, discovery};
 use crate::server::answer::{self, Failure, Reply};
 use crate::server::route::Endpoint;
-
-/// Operations in one bulk request: each is a write of its own.
-pub const BULK_OPERATIONS: usize = 1000;
 
 impl Scim {
     /// Answers a GET, HEAD or OPTIONS.
@@ -44,7 +41,7 @@ impl Scim {
             }
             Endpoint::ServiceProviderConfig => {
                 let limits = discovery::Limits {
-                    bulk_operations: BULK_OPERATIONS as u64,
+                    bulk_operations: bulk::MAX_OPERATIONS as u64,
                     bulk_bytes: self.limits.bulk_size as u64,
                     default_page: PAGE,
                     max_page: PAGE_LIMIT,
