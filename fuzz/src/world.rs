@@ -1,0 +1,213 @@
+//! A few users and groups in a database, and what SCIM shows of them.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, params_from_iter};
+use scimlite::directory::view::View;
+use scimlite::scim::Object;
+use scimlite::scim::filter::Filter;
+use scimlite::scim::resource;
+use scimlite::scim::schema::{CUSTOM_URN, ENTERPRISE_URN, ResourceType};
+use scimlite::store::users::{self, Account, Assignment, ManagedBy, PreservedBy, Standing, User};
+use scimlite::store::{groups, lower, mappings, open};
+use serde_json::{Value, json};
+
+use super::SCHEMAS;
+
+/// A stored user that has a bit of everything.
+pub fn person() -> Object {
+    stored(
+        json!({
+            "userName": "Anna@example.test", "externalId": "A1", "active": true, "displayName": "Änna",
+            "name": {"givenName": "Anna", "familyName": "Straße"}, "title": "v4lue", "company": {"a": 1, "b": ["x"]},
+            "emails": [{"value": "anna@example.test", "type": "work", "primary": true}, {"value": "a@home.test", "type": "home"}],
+            "addresses": [{"type": "work", "locality": "v4lue", "formatted": "a\nb"}],
+            "roles": [{"value": "v4lue", "primary": true}, {"value": "admin", "display": "Admin"}],
+            ENTERPRISE_URN: {"department": "v4lue", "manager": {"value": "1", "displayName": "Boss"}},
+            CUSTOM_URN: {"userPrincipalName": "anna@upn.test"},
+            "urn:ietf:params:scim:schemas:extension:Open:2.0:User": {"size": {"a": 1, "b": "2"}, "Count": 7, "on": true},
+        }),
+        ResourceType::User,
+    )
+}
+
+/// A stored group with members in its attributes.
+pub fn team() -> Object {
+    let members = json!([{"value": "1", "type": "User"}, {"value": "2"}]);
+    stored(
+        json!({"displayName": "v4lue", "externalId": "G1", "members": members}),
+        ResourceType::Group,
+    )
+}
+
+fn stored(body: Value, resource_type: ResourceType) -> Object {
+    resource::parse(body, resource_type, &SCHEMAS)
+        .expect("a body")
+        .attributes
+}
+
+struct World {
+    connection: Connection,
+    users: Vec<(String, Object)>,
+    groups: Vec<(String, Object)>,
+}
+
+thread_local! {
+    static WORLD: World = World::new().expect("a database");
+}
+
+impl World {
+    fn new() -> Result<Self, scimlite::store::Error> {
+        let connection = Connection::open_in_memory()?;
+        connection.execute_batch(open::SCHEMA)?;
+        mappings::insert_defaults(&connection)?;
+        let view = View {
+            schemas: Arc::new(SCHEMAS.clone()),
+            base: "https://scim.example.test/scim".into(),
+        };
+        let bodies = [
+            Value::Object(person()),
+            json!({"userName": "bob*", "active": false, "displayName": "v4lue", "emails": [{"value": "ANNA@example.test"}]}),
+            json!({"userName": "STRASSE", "active": true, "externalId": "a1", "roles": [{"value": "admin"}]}),
+            json!({"userName": "straße/?", "active": true, "name": {"formatted": "x"}}),
+        ];
+        let mut people = Vec::new();
+        for (body, number) in bodies.into_iter().zip(1..) {
+            let mut user = user(stored(body, ResourceType::User), number);
+            user.seq = users::insert(&connection, &user)?;
+            people.push(user);
+        }
+        let mut teams = Vec::new();
+        for (number, members) in [(8, &["1", "2"][..]), (9, &["8", "3"])] {
+            let resource = stored(
+                json!({"displayName": format!("Team {number}")}),
+                ResourceType::Group,
+            );
+            let (id, at) = (number.to_string(), instant(number));
+            let mut group = groups::Group {
+                seq: 0,
+                id,
+                resource,
+                version: 1,
+                created: at,
+                modified: at,
+            };
+            group.seq = groups::insert(&connection, &group)?;
+            for id in members {
+                let member = groups::find_member(&connection, id)?.expect("a member");
+                groups::add_member(&connection, group.seq, member)?;
+            }
+            teams.push(group);
+        }
+        let users = people.iter().map(|user| {
+            Ok((
+                user.id.clone(),
+                view.user(&connection, user, true)?.resource,
+            ))
+        });
+        let users = users.collect::<Result<_, scimlite::store::Error>>()?;
+        let groups = teams.iter().map(|group| {
+            Ok((
+                group.id.clone(),
+                view.group(&connection, group, true)?.resource,
+            ))
+        });
+        let groups = groups.collect::<Result<_, scimlite::store::Error>>()?;
+        Ok(Self {
+            connection,
+            users,
+            groups,
+        })
+    }
+
+    fn resources(&self, resource_type: ResourceType) -> &[(String, Object)] {
+        match resource_type {
+            ResourceType::User => &self.users,
+            ResourceType::Group => &self.groups,
+        }
+    }
+
+    /// The ids that an SQL condition selects.
+    fn selected(&self, resource_type: ResourceType, condition: &lower::Condition) -> Vec<String> {
+        let (table, visible) = match resource_type {
+            ResourceType::User => (users::TABLE.name, users::TABLE.visible),
+            ResourceType::Group => (groups::TABLE.name, groups::TABLE.visible),
+        };
+        let sql = format!(
+            "SELECT id FROM {table} WHERE {visible} AND {}",
+            condition.sql
+        );
+        let mut statement = self.connection.prepare(&sql).expect("a statement");
+        let ids = statement.query_map(params_from_iter(&condition.parameters), |row| row.get(0));
+        ids.and_then(Iterator::collect).expect("rows")
+    }
+}
+
+fn user(resource: Object, number: i64) -> User {
+    let name = resource["userName"].as_str().unwrap_or_default();
+    let at = instant(number);
+    User {
+        seq: 0,
+        id: number.to_string(),
+        version: 1,
+        account: Account {
+            username: users::sanitised(name),
+            email: name.to_owned(),
+            name: name.to_owned(),
+            upn: None,
+        },
+        standing: Standing {
+            preserved: (resource["active"] == false).then_some((PreservedBy::Idp, at)),
+            managed_by: ManagedBy::Idp,
+            visible: true,
+        },
+        assignment: Assignment {
+            profile: 1,
+            storage: 1,
+            quota_gb: None,
+            mapping: None,
+            activation_email: false,
+        },
+        created: at,
+        modified: at,
+        resource,
+    }
+}
+
+fn instant(number: i64) -> Timestamp {
+    Timestamp::from_millisecond(1_769_860_800_000 + number).expect("an instant")
+}
+
+/// Shows every resource of a type.
+pub fn each(resource_type: ResourceType, show: impl Fn(&Object)) {
+    WORLD.with(|world| {
+        world
+            .resources(resource_type)
+            .iter()
+            .for_each(|(_, resource)| show(resource))
+    });
+}
+
+/// The SQL condition of a filter leaves out nothing that matches in memory and, where it says that it is exact, selects
+/// nothing else.
+pub fn assert_sql_agrees(filter: &Filter, resource_type: ResourceType) {
+    WORLD.with(|world| {
+        let condition = lower::condition(Some(filter), resource_type, &SCHEMAS);
+        let selected = world.selected(resource_type, &condition);
+        for (id, resource) in world.resources(resource_type) {
+            let matches = filter.matches(resource, resource_type, &SCHEMAS);
+            let selected = selected.contains(id);
+            assert!(
+                selected || !matches,
+                "`{filter}` loses {id} in SQL: {}",
+                condition.sql
+            );
+            assert!(
+                matches || !selected || !condition.exact,
+                "`{filter}` finds {id} in SQL: {}",
+                condition.sql
+            );
+        }
+    });
+}
