@@ -10,7 +10,7 @@ use scimlite::scim::filter::Filter;
 use scimlite::scim::resource;
 use scimlite::scim::schema::{CUSTOM_URN, ENTERPRISE_URN, ResourceType};
 use scimlite::store::users::{self, Account, Assignment, ManagedBy, PreservedBy, Standing, User};
-use scimlite::store::{groups, lower, mappings, open};
+use scimlite::store::{groups, list, lower, mappings, open};
 use serde_json::{Value, json};
 
 use super::SCHEMAS;
@@ -89,6 +89,7 @@ impl World {
                 seq: 0,
                 id,
                 resource,
+                size: 0,
                 version: 1,
                 created: at,
                 modified: at,
@@ -131,8 +132,8 @@ impl World {
     /// The ids that an SQL condition selects.
     fn selected(&self, resource_type: ResourceType, condition: &lower::Condition) -> Vec<String> {
         let (table, visible) = match resource_type {
-            ResourceType::User => (users::TABLE.name, users::TABLE.visible),
-            ResourceType::Group => (groups::TABLE.name, groups::TABLE.visible),
+            ResourceType::User => (list::USERS.name, list::USERS.visible),
+            ResourceType::Group => (list::GROUPS.name, list::GROUPS.visible),
         };
         let sql = format!(
             "SELECT id FROM {table} WHERE {visible} AND {}",
@@ -150,6 +151,7 @@ fn user(resource: Object, number: i64) -> User {
     User {
         seq: 0,
         id: number.to_string(),
+        size: 0,
         version: 1,
         account: Account {
             username: users::sanitised(name),
