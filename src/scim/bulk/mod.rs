@@ -16,6 +16,9 @@ use super::{Error, ScimType};
 /// Operations in one request: each is a write of its own.
 pub const MAX_OPERATIONS: usize = 1_000;
 
+/// Bytes of a `bulkId` and of a path. Answers and audit rows repeat them, and no id comes near it.
+const MAX_NAME: usize = 1_024;
+
 /// A bulk request.
 #[derive(Debug)]
 pub struct Bulk {
@@ -198,7 +201,9 @@ fn read(sent: Value) -> Operation {
         };
     };
     let mut text = |name| match take(&mut sent, name) {
-        Some(Value::String(text)) => Some(text).filter(|text| !text.trim().is_empty()),
+        Some(Value::String(text)) => {
+            Some(text).filter(|text| !text.trim().is_empty() && text.len() <= MAX_NAME)
+        }
         _ => None,
     };
     let (word, bulk_id, path) = (text("method"), text("bulkId"), text("path"));
@@ -222,11 +227,12 @@ fn asked(
     version: Option<Value>,
     data: Option<Value>,
 ) -> Result<Asked, Error> {
-    let wrong = |detail| invalid(ScimType::InvalidValue, detail);
+    let wrong = |detail: &str| invalid(ScimType::InvalidValue, detail);
+    let missing = |what| wrong(&format!("{what}, {MAX_NAME} bytes at the most"));
     let method = method.ok_or_else(|| wrong("method must be POST, PUT, PATCH or DELETE"))?;
-    let path = path.ok_or_else(|| wrong("an operation needs a path"))?;
+    let path = path.ok_or_else(|| missing("an operation needs a path"))?;
     if method == Method::Post && bulk_id.is_none() {
-        return Err(wrong("a POST needs a bulkId"));
+        return Err(missing("a POST needs a bulkId"));
     }
     // A condition that is not understood must not be passed over.
     let version = match version {
@@ -274,7 +280,10 @@ fn refer(operations: &mut [Operation]) {
             .map(
                 |name| match posts.get(&name).and_then(|posts| posts.first()) {
                     Some(post) => Ok((name, *post)),
-                    None => Err(format!("no POST of this request has the bulkId {name}")),
+                    None => {
+                        let name: String = name.chars().take(MAX_NAME).collect();
+                        Err(format!("no POST of this request has the bulkId {name}"))
+                    }
                 },
             )
             .collect();

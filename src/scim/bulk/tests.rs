@@ -106,6 +106,16 @@ fn what_is_wrong_with_an_operation_is_its_own_error() {
             "version must be",
         ),
         (
+            post(&"a".repeat(1025), json!({})),
+            ScimType::InvalidValue,
+            "needs a bulkId",
+        ),
+        (
+            json!({"method": "DELETE", "path": format!("/Users/{}", "a".repeat(1025))}),
+            ScimType::InvalidValue,
+            "needs a path",
+        ),
+        (
             post("a", json!({"x": "bulkId:b"})),
             ScimType::InvalidValue,
             "the bulkId b",
