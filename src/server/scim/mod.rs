@@ -311,7 +311,7 @@ impl Scim {
 
 /// Whether a method changes nothing.
 fn reads(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD)
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 /// The token behind `Authorization: Bearer` (RFC 6750 §2.1); the scheme compares in any letter case.
