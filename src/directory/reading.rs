@@ -147,10 +147,11 @@ impl List {
             total: page.total,
             resources: resources.collect::<Result<_, _>>()?,
             next: page.last.map(|rank| {
-                self.query.cursor_after(&Place {
+                let place = Place {
                     seq: rank.seq,
                     sorted_by: rank.value(),
-                })
+                };
+                self.query.cursor_after(&place, self.resource_type)
             }),
         })
     }
@@ -169,7 +170,7 @@ impl List {
         let schemas = &self.view.schemas;
         let (start, count) = match &self.query.page {
             Page::Index { start, count } => (Start::Index(start.saturating_sub(1)), count),
-            Page::Cursor { count, .. } => match self.query.place()? {
+            Page::Cursor { count, .. } => match self.query.place(self.resource_type)? {
                 None => (Start::First, count),
                 Some(place) => {
                     let value = Some(&place.sorted_by);
