@@ -63,9 +63,10 @@ impl Directory {
             query: query.clone(),
         };
         // A group's members may be many, even where the group is found by index.
-        let short = listing.condition.indexed
-            && (resource_type == ResourceType::User || !query.projection.wants("members"));
-        match short {
+        let members = resource_type == ResourceType::Group
+            && (query.projection.wants("members")
+                || listing.judges() && listing.mentions("members"));
+        match listing.condition.indexed && !members {
             true => self
                 .store
                 .readers
@@ -119,6 +120,11 @@ impl List {
         }
     }
 
+    /// Whether each row has to be looked at in memory: SQL cannot tell all of the filter, or the order.
+    fn judges(&self) -> bool {
+        !self.condition.exact || self.query.sort_by.is_some()
+    }
+
     fn mentions(&self, name: &str) -> bool {
         let filter = self.query.filter.as_ref();
         let sort_by = self.query.sort_by.as_ref();
@@ -134,9 +140,9 @@ impl List {
         represent: impl Fn(&T, bool) -> Result<Representation, store::Error>,
     ) -> Result<Listing, Refusal> {
         let (start, count) = self.start()?;
-        let page = match self.condition.exact && self.query.sort_by.is_none() {
-            true => table.page(connection, &self.condition, &start, count)?,
-            false => table.judged_page(connection, &self.condition, &start, count, |row| {
+        let page = match self.judges() {
+            false => table.page(connection, &self.condition, &start, count)?,
+            true => table.judged_page(connection, &self.condition, &start, count, |row| {
                 let resource = represent(row, true)?.resource;
                 let seq = (table.seq)(row);
                 Ok::<_, Refusal>(self.judge(&resource, seq))

@@ -4,8 +4,8 @@
 
 use rusqlite::types::Value;
 
-use super::text;
 use super::users::{Status, username_key};
+use super::{groups, text, users};
 use crate::scim::filter::evaluate::{Collation, Key};
 use crate::scim::filter::{CompareOp, Filter, Literal, Scope};
 use crate::scim::fold::fold;
@@ -72,14 +72,20 @@ impl Lowering<'_> {
     fn lower(&self, filter: &Filter) -> Condition {
         match filter {
             Filter::And(terms) => {
-                let terms: Vec<_> = terms.iter().map(|term| self.lower(term)).collect();
+                let mut terms: Vec<_> = terms.iter().map(|term| self.lower(term)).collect();
                 let indexed = terms.iter().any(|term| term.indexed);
+                for term in terms.iter_mut().filter(|term| indexed && !term.indexed) {
+                    // The plus keeps SQLite from the index of a term that selects many.
+                    term.sql = format!("+({})", term.sql);
+                }
                 join(terms, " AND ", indexed)
             }
             Filter::Or(terms) => {
                 let terms: Vec<_> = terms.iter().map(|term| self.lower(term)).collect();
-                let indexed = terms.iter().all(|term| term.indexed);
-                join(terms, " OR ", indexed)
+                match terms.iter().all(|term| term.indexed) {
+                    true => self.any_by_index(terms),
+                    false => join(terms, " OR ", false),
+                }
             }
             Filter::Not(term) => {
                 let term = self.lower(term);
@@ -96,6 +102,23 @@ impl Lowering<'_> {
             Filter::Compare { attr, op, value } => self.compare(attr, *op, value),
             Filter::Element { attr, filter } => self.element(attr, filter),
             Filter::Present(_) => Condition::everything(false),
+        }
+    }
+
+    /// Terms of which each selects few. Each looks for its own rows, because inside an `OR` SQLite takes no partial
+    /// index and walks the table.
+    fn any_by_index(&self, mut terms: Vec<Condition>) -> Condition {
+        let (table, visible) = match self.resource_type {
+            ResourceType::User => (users::TABLE.name, users::TABLE.visible),
+            ResourceType::Group => (groups::TABLE.name, groups::TABLE.visible),
+        };
+        for term in &mut terms {
+            term.sql = format!("SELECT seq FROM {table} WHERE {visible} AND {}", term.sql);
+        }
+        let any = join(terms, " UNION ALL ", true);
+        Condition {
+            sql: format!("seq IN {}", any.sql),
+            ..any
         }
     }
 
@@ -162,14 +185,18 @@ impl Lowering<'_> {
                 "seq IN (SELECT user FROM user_email WHERE value_key = ?)",
                 value(),
             ),
-            (ResourceType::User, "groups", "value") => Condition::few(
-                "seq IN (WITH RECURSIVE below (seq) AS (
-                     SELECT seq FROM \"group\" WHERE id = ?
-                     UNION
-                     SELECT subgroup FROM group_group JOIN below ON group_group.\"group\" = below.seq
-                 ) SELECT user FROM group_user JOIN below ON group_user.\"group\" = below.seq)",
-                value(),
-            ),
+            // By an index, but a group may have 100,000 members.
+            (ResourceType::User, "groups", "value") => Condition {
+                indexed: false,
+                ..Condition::few(
+                    "seq IN (WITH RECURSIVE below (seq) AS (
+                         SELECT seq FROM \"group\" WHERE id = ?
+                         UNION
+                         SELECT subgroup FROM group_group JOIN below ON group_group.\"group\" = below.seq
+                     ) SELECT user FROM below CROSS JOIN group_user ON group_user.\"group\" = below.seq)",
+                    value(),
+                )
+            },
             (ResourceType::Group, "members", "value") => Condition::few(
                 "seq IN (
                      SELECT \"group\" FROM group_user WHERE user = (SELECT seq FROM user WHERE id = ?)
