@@ -1,5 +1,8 @@
 //! Reads of users and groups: one by its id, and lists (RFC 7644 §3.4).
 
+#[cfg(test)]
+mod tests;
+
 use rusqlite::Connection;
 
 use super::view::{Representation, View};
