@@ -13,6 +13,7 @@ mod client;
 mod connect;
 mod corpus;
 mod coverage;
+mod crowd;
 mod custom;
 mod durable;
 mod groups;
