@@ -6,9 +6,11 @@ mod bag;
 mod edit;
 mod list;
 mod render;
+mod same;
 #[cfg(test)]
 mod tests;
 mod value;
+mod work;
 
 use std::fmt;
 
