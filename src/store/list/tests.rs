@@ -68,7 +68,7 @@ fn finds<T>(table: &Table<T>, resource_type: ResourceType, text: &str, by: &str)
 #[test]
 fn users_are_found_by_index() {
     for (filter, by) in [
-        ("userName eq \"a\"", "user_visible (username_key=?"),
+        ("userName eq \"a\"", "user_visible_name (user_name_key=?"),
         ("id eq \"a\"", "(id=?"),
         ("externalId eq \"a\"", "user_external_id (external_id=?"),
         (
@@ -90,7 +90,7 @@ fn users_are_found_by_index() {
             "user_modified (modified=?",
         ),
         ("id eq \"a\" and manager eq \"b\"", "(id=?"),
-        ("userName eq \"a\" and active eq true", "username_key=?"),
+        ("userName eq \"a\" and active eq true", "user_name_key=?"),
         ("externalId eq \"a\" and active eq true", "external_id=?"),
         (
             "(id eq \"a\" or displayName eq \"b\") and active eq true",
@@ -100,7 +100,7 @@ fn users_are_found_by_index() {
             "userName eq \"a\" or externalId eq \"b\"",
             "user_external_id (external_id=?",
         ),
-        ("userName eq \"a\" or userName eq \"b\"", "username_key=?"),
+        ("userName eq \"a\" or userName eq \"b\"", "user_name_key=?"),
         ("emails eq \"a\" or userName eq \"a\"", "user_email_value"),
     ] {
         finds(&USERS, ResourceType::User, filter, by);
