@@ -75,6 +75,11 @@ fn check_order(query: &Query, resource_type: ResourceType) {
             count: None,
         };
         assert_eq!(next.place(resource_type), Ok(Some(place)));
+        next.descending = !next.descending;
+        assert!(
+            next.place(resource_type).is_err(),
+            "a cursor of another order"
+        );
         let value = rank.value();
         assert_eq!(
             query.rank_of(Some(&value), seq, resource_type, &SCHEMAS),
