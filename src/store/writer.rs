@@ -219,3 +219,6 @@ fn checkpoint(connection: &Connection) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
