@@ -14,6 +14,7 @@ mod client;
 mod connect;
 mod corpus;
 mod custom;
+mod db;
 mod durable;
 mod home;
 mod life;
