@@ -21,5 +21,8 @@ mod life;
 mod limits;
 mod list;
 mod pattern;
+mod places;
 mod raw;
+mod rules;
+mod standing;
 mod token;
