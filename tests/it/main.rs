@@ -9,12 +9,14 @@
 )]
 
 mod app;
+mod audit;
 mod cli;
 mod client;
 mod connect;
 mod corpus;
 mod custom;
 mod db;
+mod denied;
 mod durable;
 mod home;
 mod life;
