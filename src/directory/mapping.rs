@@ -8,7 +8,7 @@ use super::Refusal;
 use super::audit::{Entry, listed};
 use crate::scim::filter::Filter;
 use crate::scim::resource::Parsed;
-use crate::scim::schema::{ENTERPRISE_URN, ResourceType, Schemas};
+use crate::scim::schema::{ENTERPRISE_URN, ResourceType, Schemas, USER_URN};
 use crate::scim::{Error, Object, ScimType};
 use crate::store::mappings::{self, Condition, Mapping};
 use crate::store::users::Assignment;
@@ -78,7 +78,7 @@ pub fn classify(
     let decision = decide(&mappings::all(connection)?, parsed, schemas);
     entry.mapping = Some(decision.to_json());
     let Some(mapping) = decision.winner else {
-        entry.because(format!("attributes seen: {}", listed(&names(parsed))));
+        entry.because(format!("attributes seen: {}", listed(&parsed.names())));
         return Err(Error::new(
             ScimType::InvalidValue,
             "None of the SCIM Mapping matched to create user",
@@ -157,7 +157,7 @@ fn everything(parsed: &Parsed) -> Object {
 }
 
 /// The values under an attribute's name, which compares with regard to case: a bare name is looked up in the custom
-/// extension, then the enterprise extension, then the root; a name behind a URN in that extension alone. What is kept
+/// extension, then the enterprise extension, then the root; a name behind a URN in that schema alone. What is kept
 /// and what will be dropped count alike.
 fn lookup<'a>(name: &str, parsed: &'a Parsed, schemas: &Schemas) -> Vec<&'a Value> {
     let objects = [&parsed.attributes, parsed.transient.attributes()];
@@ -167,8 +167,16 @@ fn lookup<'a>(name: &str, parsed: &'a Parsed, schemas: &Schemas) -> Vec<&'a Valu
             .filter_map(|extension| extension.get(name))
             .collect()
     };
-    if let Some((urn, name)) = name.rsplit_once(':') {
-        return under(urn, name);
+    let at_root = |name| {
+        objects
+            .iter()
+            .filter_map(|object| object.get(name))
+            .collect()
+    };
+    match name.rsplit_once(':') {
+        Some((USER_URN, name)) => return at_root(name),
+        Some((urn, name)) => return under(urn, name),
+        None => {}
     }
     for urn in [schemas.custom_urn(), ENTERPRISE_URN] {
         let found = under(urn, name);
@@ -176,10 +184,7 @@ fn lookup<'a>(name: &str, parsed: &'a Parsed, schemas: &Schemas) -> Vec<&'a Valu
             return found;
         }
     }
-    objects
-        .iter()
-        .filter_map(|object| object.get(name))
-        .collect()
+    at_root(name)
 }
 
 /// Whether a value, or one within it, is one of `wanted`, with regard to case.
@@ -193,22 +198,4 @@ fn matches(value: &Value, wanted: &[String]) -> bool {
             .is_some_and(|value| matches(value, wanted)),
         Value::Null => false,
     }
-}
-
-/// Names of all attributes of a resource, those of extensions under their URN.
-fn names(parsed: &Parsed) -> Vec<String> {
-    let mut names = Vec::new();
-    for (name, value) in parsed
-        .attributes
-        .iter()
-        .chain(parsed.transient.attributes())
-    {
-        match value {
-            Value::Object(extension) if name.contains(':') => {
-                names.extend(extension.keys().map(|key| format!("{name}:{key}")));
-            }
-            _ => names.push(name.clone()),
-        }
-    }
-    names
 }

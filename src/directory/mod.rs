@@ -93,7 +93,7 @@ impl Directory {
     /// Writes what is still held in memory and closes the file: after this it is complete by itself.
     pub async fn close(&self) {
         self.settle(true).await;
-        self.store.close();
+        self.store.close().await;
     }
 
     /// Writes what lags behind on purpose: when tokens were used last, and refused authentications that repeated

@@ -89,8 +89,8 @@ impl Store {
 
     /// Finishes what is queued, moves the WAL into the file and closes it; the file is then complete by itself.
     /// Readers close first, because only the last connection removes the WAL.
-    pub fn close(&self) {
-        self.readers.close();
+    pub async fn close(&self) {
+        self.readers.close().await;
         self.writer.close();
     }
 }

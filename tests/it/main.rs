@@ -9,6 +9,7 @@
 )]
 
 mod app;
+mod audit;
 mod bulk;
 mod cli;
 mod client;
@@ -17,6 +18,8 @@ mod corpus;
 mod coverage;
 mod crowd;
 mod custom;
+mod db;
+mod denied;
 mod durable;
 mod groups;
 mod home;
@@ -25,5 +28,8 @@ mod limits;
 mod list;
 mod paging;
 mod pattern;
+mod places;
 mod raw;
+mod rules;
+mod standing;
 mod token;

@@ -37,6 +37,22 @@ pub struct Parsed {
     pub skipped: Vec<String>,
 }
 
+impl Parsed {
+    /// Names of all attributes that were sent, stored or not; those of extensions behind their URN.
+    pub fn names(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        for (name, value) in self.attributes.iter().chain(&self.transient.0) {
+            match value {
+                Value::Object(extension) if name.contains(':') => {
+                    names.extend(extension.keys().map(|key| format!("{name}:{key}")));
+                }
+                _ => names.push(name.clone()),
+            }
+        }
+        distinct(names)
+    }
+}
+
 /// Attributes that are not stored: those of the custom extension and of unknown ones under their URN, and unknown ones
 /// at the root, names and letter case as sent. They are for the mappings alone: Debug shows names only, and nothing
 /// writes them out.
