@@ -55,13 +55,14 @@ struct Common {
     /// Directory with the configuration, the database and the certificate
     #[arg(
         long,
+        global = true,
         value_name = "DIR",
         env = "SCIMLITE_DATA",
         default_value = "/var/lib/scimlite"
     )]
     data: PathBuf,
     /// Print JSON for scripts
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
 }
 

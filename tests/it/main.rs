@@ -31,5 +31,6 @@ mod pattern;
 mod places;
 mod raw;
 mod rules;
+mod settings;
 mod standing;
 mod token;
