@@ -2,8 +2,10 @@
 
 mod demo;
 mod init;
+mod rows;
 mod serve;
 mod token;
+mod user;
 
 use std::fmt::Display;
 use std::io::Write;
@@ -37,6 +39,8 @@ enum Command {
     Demo,
     /// Make, list, rotate and revoke tokens
     Token(token::Arguments),
+    /// List the accounts, and preserve, activate, hold and delete them
+    User(user::Arguments),
 }
 
 /// What every command takes.
@@ -70,6 +74,7 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Demo => demo::run(),
         Command::Token(arguments) => token::run(&arguments),
+        Command::User(arguments) => user::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

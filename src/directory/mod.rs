@@ -5,7 +5,9 @@
 //! writer thread that also writes the audit row; a read takes a read-only connection.
 
 pub mod account;
+pub mod accounts;
 pub mod audit;
+pub mod deletion;
 mod expiry;
 pub mod groups;
 pub mod lifecycle;

@@ -23,3 +23,4 @@ mod list;
 mod pattern;
 mod raw;
 mod token;
+mod user;

@@ -1,0 +1,280 @@
+//! What an administrator does to accounts beside a running server: SCIM sees it with the next answer, the identity
+//! provider cannot undo it, and the audit says who did it (design §3.8–3.10, §8 Preserved).
+
+use serde_json::{Value, json};
+
+use crate::app::TestApp;
+use crate::client::Answer;
+
+const REASON: &str = "left the company in spring";
+
+async fn make(app: &TestApp, user: Value) -> String {
+    app.client
+        .scim("POST", "/Users", user)
+        .await
+        .expect(201)
+        .id()
+}
+
+async fn anna(app: &TestApp) -> String {
+    let user =
+        json!({"userName": "anna@example.test", "externalId": "anna", "displayName": "Anna"});
+    make(app, user).await
+}
+
+async fn read(app: &TestApp, id: &str) -> Value {
+    let answer = app.client.get(&format!("/Users/{id}")).await;
+    answer.expect(200).json
+}
+
+async fn set_active(app: &TestApp, id: &str, active: bool) -> Answer {
+    let patch = json!({"Operations": [{"op": "replace", "path": "active", "value": active}]});
+    let path = format!("/Users/{id}");
+    app.client.scim("PATCH", &path, patch).await
+}
+
+async fn delete(app: &TestApp, id: &str) {
+    let path = format!("/Users/{id}");
+    let gone = app.client.scim("DELETE", &path, Value::Null).await;
+    gone.expect(204);
+}
+
+/// Runs a command that has to be refused, and gives its one line on stderr.
+#[track_caller]
+fn refused<'a>(app: &TestApp, args: impl IntoIterator<Item = &'a str>) -> String {
+    let output = app.cli(args);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(output.stdout.is_empty());
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    stderr
+}
+
+/// The last audit row: action, verdict, actor, reason and changes.
+fn last_row(app: &TestApp) -> (String, String, String, String, Value) {
+    let sql = "SELECT action, verdict, actor, reason, changes FROM audit ORDER BY seq DESC LIMIT 1";
+    let row = app.db().query_row(sql, [], |row| {
+        let changes: Option<String> = row.get(4)?;
+        let changes = changes.map_or(Value::Null, |text| serde_json::from_str(&text).unwrap());
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, changes))
+    });
+    row.unwrap()
+}
+
+#[tokio::test]
+async fn what_the_administrator_preserves_the_identity_provider_does_not_activate() {
+    let app = TestApp::start();
+    let id = anna(&app).await;
+    let before = read(&app, &id).await;
+
+    let account = app.cli_json(["user", "preserve", &id]);
+    assert_eq!(account["status"], "preserved");
+    assert_eq!(account["preserved_by"], "admin");
+    let (action, verdict, actor, _, changes) = last_row(&app);
+    assert_eq!((&*action, &*verdict), ("account.preserve", "applied"));
+    assert!(actor.starts_with("administrator:"), "{actor}");
+    assert_eq!(
+        changes["status"],
+        json!({"old": "active", "new": "preserved"})
+    );
+    assert_eq!(changes["preserved_by"], json!({"new": "admin"}));
+
+    let after = read(&app, &id).await;
+    assert_eq!(after["active"], false);
+    assert_ne!(after["meta"]["version"], before["meta"]["version"]);
+    assert_eq!(after["meta"]["lastModified"], account["modified"]);
+    let found = app.client.find("active eq false").await;
+    assert_eq!(found.total(), 1);
+
+    let forbidden = set_active(&app, &id, true).await;
+    forbidden.expect_error(403, Value::Null);
+    set_active(&app, &id, false).await.expect(200);
+    let again = app.cli_json(["user", "preserve", &id]);
+    assert_eq!(again["modified"], account["modified"]);
+    assert_eq!(last_row(&app).1, "unchanged");
+
+    let account = app.cli_json(["user", "activate", &id]);
+    assert_eq!(account["status"], "active");
+    assert_eq!(account["preserved_at"], Value::Null);
+    assert_eq!(read(&app, &id).await["active"], true);
+    set_active(&app, &id, false).await.expect(200);
+    set_active(&app, &id, true).await.expect(200);
+}
+
+#[tokio::test]
+async fn the_administrator_preserves_on_top_of_the_identity_provider() {
+    let app = TestApp::start();
+    let id = anna(&app).await;
+    set_active(&app, &id, false).await.expect(200);
+    let by_idp = app.cli_json(["user", "show", &id]);
+    assert_eq!(by_idp["preserved_by"], "idp");
+    let by_admin = app.cli_json(["user", "preserve", &id]);
+    assert_eq!(by_admin["preserved_by"], "admin");
+    assert_eq!(by_admin["preserved_at"], by_idp["preserved_at"]);
+    set_active(&app, &id, true)
+        .await
+        .expect_error(403, Value::Null);
+}
+
+#[tokio::test]
+async fn a_deleted_user_is_activated_by_coming_back() {
+    let app = TestApp::start();
+    let id = anna(&app).await;
+    delete(&app, &id).await;
+    let why = refused(&app, ["user", "activate", &id]);
+    assert!(why.contains("comes back"), "{why}");
+    assert_eq!(last_row(&app).1, "refused");
+
+    app.cli_json(["user", "preserve", &id]);
+    let user = json!({"userName": "anna@example.test", "externalId": "anna"});
+    let back = app.client.scim("POST", "/Users", user.clone()).await;
+    back.expect_error(403, Value::Null);
+    let account = app.cli_json(["user", "activate", &id]);
+    assert_eq!(account["status"], "preserved");
+    assert_eq!(account["preserved_by"], "idp");
+    assert_eq!(make(&app, user).await, id);
+    assert_eq!(app.cli_json(["user", "show", &id])["status"], "active");
+}
+
+#[tokio::test]
+async fn an_activation_needs_a_place() {
+    let app = TestApp::start();
+    let id = anna(&app).await;
+    app.cli_json(["user", "preserve", &id]);
+    app.sql("UPDATE profile SET max_users = 0");
+    let why = refused(&app, ["user", "activate", &id]);
+    assert!(why.contains("full"), "{why}");
+    assert_eq!(read(&app, &id).await["active"], false);
+}
+
+#[tokio::test]
+async fn accounts_are_listed_and_shown_with_their_story() {
+    let app = TestApp::start();
+    let id = anna(&app).await;
+    let bela = make(
+        &app,
+        json!({"userName": "bela@example.test", "title": "Captain"}),
+    )
+    .await;
+    app.cli_json(["user", "preserve", &bela]);
+
+    let list = app.cli_json(["user", "list"]);
+    let keys: Vec<_> = list[0].as_object().unwrap().keys().collect();
+    let expected = [
+        "id",
+        "username",
+        "email",
+        "name",
+        "upn",
+        "status",
+        "preserved_by",
+        "preserved_at",
+        "profile",
+        "storage",
+        "quota_gb",
+        "managed_by",
+        "mapping",
+        "legal_hold",
+        "scim_visible",
+        "external_id",
+        "created",
+        "modified",
+    ];
+    assert_eq!(keys, expected);
+    let anna = &list[0];
+    assert_eq!(anna["id"], id.as_str());
+    assert_eq!(anna["mapping"], "Default");
+    assert_eq!(anna["legal_hold"], false);
+    assert_eq!(anna["scim_visible"], true);
+    assert_eq!(anna["quota_gb"], 0);
+
+    let ids = |args: &[&str]| -> String {
+        let list = app.cli_json(["user", "list"].iter().chain(args).copied());
+        let ids = list.as_array().unwrap().iter();
+        let ids = ids.map(|account| account["id"].as_str().unwrap());
+        ids.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(ids(&[]), format!("{id} {bela}"));
+    assert_eq!(ids(&["--status", "active"]), id);
+    assert_eq!(ids(&["--status", "preserved"]), bela);
+    assert_eq!(ids(&["--filter", "userName eq \"ANNA@example.test\""]), id);
+    assert_eq!(ids(&["--filter", "title sw \"Cap\""]), bela);
+    let none = ["--status", "active", "--filter", "title pr"];
+    assert_eq!(ids(&none), "");
+    let why = refused(&app, ["user", "list", "--filter", "title eq"]);
+    assert!(why.contains("byte"), "{why}");
+
+    let shown = app.cli_json(["user", "show", "BELA@example.test"]);
+    let actions: Vec<_> = shown["audit"].as_array().unwrap().iter().collect();
+    let actions: Vec<_> = actions.iter().map(|row| row["action"].clone()).collect();
+    assert_eq!(actions, ["user.create", "account.preserve"]);
+    let table = app.cli(["user", "show", &bela]);
+    let table = String::from_utf8(table.stdout).unwrap();
+    assert!(table.contains("account.preserve"), "{table}");
+    let why = refused(&app, ["user", "show", "nobody"]);
+    assert!(why.contains("nobody"), "{why}");
+    let table = String::from_utf8(app.cli(["user", "list"]).stdout).unwrap();
+    assert_eq!(table.lines().count(), 3, "{table}");
+}
+
+#[tokio::test]
+async fn a_deletion_wants_a_reason_and_takes_everything() {
+    let app = TestApp::start();
+    let id = anna(&app).await;
+    let group = json!({"displayName": "Sales", "members": [{"value": id}]});
+    let group = app.client.scim("POST", "/Groups", group).await;
+    let group = format!("/Groups/{}", group.expect(201).id());
+    let why = refused(&app, ["user", "delete", &id, "--reason", REASON]);
+    assert!(why.contains("preserve"), "{why}");
+    app.cli_json(["user", "preserve", &id]);
+    for reason in ["too short", "   too short   ", &"x".repeat(151)] {
+        let why = refused(&app, ["user", "delete", &id, "--reason", reason]);
+        assert!(why.contains("10 to 150"), "{why}");
+        assert_eq!(last_row(&app).1, "refused");
+    }
+
+    let rows = |app: &TestApp| -> i64 {
+        let count = "SELECT count(*) FROM audit";
+        app.db().query_row(count, [], |row| row.get(0)).unwrap()
+    };
+    let before = rows(&app);
+    let dry = app.cli_json(["user", "delete", &id, "--reason", REASON, "--dry-run"]);
+    assert_eq!(dry["deleted"], false);
+    assert_eq!(dry["account"]["id"], id.as_str());
+    assert_eq!(dry["groups"], json!(["Sales"]));
+    assert_eq!(rows(&app), before);
+    read(&app, &id).await;
+
+    let gone = app.cli_json(["user", "delete", &id, "--reason", REASON]);
+    assert_eq!(gone["deleted"], true);
+    let path = format!("/Users/{id}");
+    let answer = app.client.get(&path).await;
+    answer.expect_error(404, Value::Null);
+    let group = app.client.get(&group).await.expect(200);
+    assert_eq!(group.json["members"], json!([]));
+    let (action, verdict, _, reason, changes) = last_row(&app);
+    assert_eq!((&*action, &*verdict), ("account.delete", "applied"));
+    assert!(reason.starts_with(REASON), "{reason}");
+    assert_eq!(changes["email"], json!({"old": "anna@example.test"}));
+    assert_eq!(app.cli_json(["user", "list"]), json!([]));
+    assert_ne!(anna(&app).await, id, "another person now");
+}
+
+#[tokio::test]
+async fn a_legal_hold_blocks_the_deletion() {
+    let app = TestApp::start();
+    let id = anna(&app).await;
+    let held = app.cli_json(["user", "hold", &id]);
+    assert_eq!(held["legal_hold"], true);
+    app.cli_json(["user", "preserve", &id]);
+    delete(&app, &id).await;
+    for dry_run in [&["--dry-run"][..], &[]] {
+        let args = ["user", "delete", &id, "--reason", REASON];
+        let why = refused(&app, args.iter().chain(dry_run).copied());
+        assert!(why.contains("legal hold"), "{why}");
+    }
+    assert_eq!(last_row(&app).1, "refused");
+    app.cli_json(["user", "release", &id]);
+    app.cli_json(["user", "delete", &id, "--reason", REASON]);
+    assert_eq!(app.cli_json(["user", "list"]), json!([]));
+}
