@@ -32,13 +32,15 @@ CREATE TABLE mapping (
     id               INTEGER PRIMARY KEY,
     position         INTEGER NOT NULL UNIQUE,  -- 1 is the top
     name             TEXT NOT NULL UNIQUE,
-    attribute        TEXT,                     -- both null: any user
+    attribute        TEXT,                     -- with "values": one of them under this name
     "values"         TEXT,                     -- JSON array of strings
+    filter           TEXT,                     -- a SCIM filter; all three null: any user
     profile          INTEGER NOT NULL REFERENCES profile (id),
     storage          INTEGER NOT NULL REFERENCES storage (id),
     quota_gb         INTEGER CHECK (quota_gb >= 0),  -- null: follows the profile; 0: unlimited
     activation_email INTEGER NOT NULL CHECK (activation_email IN (0, 1)),
-    CHECK ((attribute IS NULL) = ("values" IS NULL))
+    CHECK ((attribute IS NULL) = ("values" IS NULL)),
+    CHECK (attribute IS NULL OR filter IS NULL)
 ) STRICT;
 
 -- The people: what the identity provider sent (`resource` and its keys) and the account that derives from it.

@@ -1,5 +1,5 @@
-//! Mutations that leave JSON what it is: a value becomes another, a name another, a member comes or goes. What the bytes
-//! alone would never become, because every step on the way is no JSON.
+//! Mutations that leave JSON what it is: a value becomes another, a name another, a member comes or goes. Changes of
+//! bytes alone seldom get so far, because most steps on the way are no JSON.
 
 use std::sync::LazyLock;
 

@@ -21,11 +21,12 @@ const TYPES: [ResourceType; 2] = [ResourceType::User, ResourceType::Group];
 /// Stands in values that nobody may see in an error or the audit.
 const MARK: &str = "v4lue";
 
-/// The table with a kept attribute of each kind.
-static SCHEMAS: LazyLock<Schemas> = LazyLock::new(|| {
-    let open = "urn:ietf:params:scim:schemas:extension:Open:2.0:User";
-    Schemas::new(CUSTOM_URN, &["Company".to_owned(), open.to_owned()])
-});
+/// URN of an extension that is kept whole.
+const OPEN_URN: &str = "urn:ietf:params:scim:schemas:extension:Open:2.0:User";
+
+/// The table, with something kept of each kind.
+static SCHEMAS: LazyLock<Schemas> =
+    LazyLock::new(|| Schemas::new(CUSTOM_URN, &["Company".to_owned(), OPEN_URN.to_owned()]));
 
 /// What is stored of `body`, which lacks nothing that is required.
 fn read(mut body: Value, resource_type: ResourceType) -> Result<body::Parsed, Error> {

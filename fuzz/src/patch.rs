@@ -1,6 +1,7 @@
 //! PATCH of stored resources. The input is a PatchOp message with the resource beside it, under `stored`.
 
 use scimlite::scim::patch::{Patch, Patched, apply, parse, take_members};
+use scimlite::scim::resource::changes;
 use scimlite::scim::schema::ResourceType;
 use scimlite::scim::{Error, Object};
 use serde_json::{Value, json};
@@ -47,27 +48,28 @@ fn check_patched(stored: &Object, patch: &Patch, patched: &Patched, resource_typ
             assert!(patched.attributes.contains_key(name), "{name} is gone");
         }
     }
-    // One operation after the other comes to the same as all at once.
+    let told = changes(stored, &patched.attributes);
+    assert_eq!(
+        told.is_empty(),
+        *stored == patched.attributes,
+        "the audit would tell {told:?}"
+    );
+    // One operation after the other comes to the same as all at once, and each done twice is done once.
     let mut stepwise = stored.clone();
     for operation in &patch.operations {
         let one = Patch {
             operations: vec![operation.clone()],
         };
-        stepwise = carry_out(&one, &stepwise, resource_type)
-            .expect("a part of what was accepted")
-            .attributes;
+        let once = carry_out(&one, &stepwise, resource_type).expect("a part of what was accepted");
+        let twice = carry_out(&one, &once.attributes, resource_type).expect("the same again");
+        assert_eq!(once, twice, "the same again changes something");
+        assert_order(&stepwise, &once.attributes);
+        stepwise = once.attributes;
     }
     assert_eq!(
         stepwise, patched.attributes,
         "operations depend on one another"
     );
-    if let [_] = patch.operations.as_slice() {
-        let twice = carry_out(patch, &patched.attributes, resource_type).expect("the same again");
-        assert_eq!(
-            twice.attributes, patched.attributes,
-            "the same again changes something"
-        );
-    }
     let nothing = json!({"Operations": [{"op": "replace", "value": patched.attributes}]});
     let nothing = parse(nothing, resource_type, &SCHEMAS).expect("what is stored is a bag");
     let same = carry_out(&nothing, &patched.attributes, resource_type).expect("what is stored");
@@ -75,6 +77,13 @@ fn check_patched(stored: &Object, patch: &Patch, patched: &Patched, resource_typ
         same.attributes, patched.attributes,
         "to replace by itself changes something"
     );
+}
+
+/// What is in both has kept its place among the others.
+fn assert_order(before: &Object, after: &Object) {
+    let kept = before.keys().filter(|name| after.contains_key(*name));
+    let found = after.keys().filter(|name| before.contains_key(*name));
+    assert!(kept.eq(found), "the order changes");
 }
 
 /// Without its members a group is patched alike, and no member comes in by another way.

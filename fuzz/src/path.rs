@@ -1,8 +1,10 @@
 //! Paths of PATCH operations.
 
-use scimlite::scim::ScimType;
+use scimlite::scim::filter::Filter;
+use scimlite::scim::patch::{apply, parse};
 use scimlite::scim::path::{AttrPath, Path};
 use scimlite::scim::schema::ResourceType;
+use scimlite::scim::{Object, ScimType};
 use serde_json::{Value, json};
 
 use super::{SCHEMAS, TYPES, patch, world};
@@ -35,6 +37,7 @@ fn check_path(path: &Path, resource_type: ResourceType) {
         ResourceType::User => world::person(),
         ResourceType::Group => world::team(),
     };
+    assert_removes(path, &stored, resource_type);
     for value in [
         json!("v4lue"),
         json!("True"),
@@ -47,4 +50,37 @@ fn check_path(path: &Path, resource_type: ResourceType) {
             patch::check_body(&stored, &body, resource_type);
         }
     }
+}
+
+/// After a removal nothing is left that the path names, read as a filter. What is skipped may stay.
+fn assert_removes(path: &Path, stored: &Object, resource_type: ResourceType) {
+    let body = json!({"Operations": [{"op": "remove", "path": path.to_string()}]});
+    let patch = parse(body, resource_type, &SCHEMAS).expect("a path");
+    let Ok(patched) = apply(&patch, stored, resource_type, &SCHEMAS) else {
+        return;
+    };
+    let present = |name: &str| {
+        Filter::Present(AttrPath {
+            urn: None,
+            name: name.to_owned(),
+            sub: None,
+        })
+    };
+    let left = match path {
+        Path::Extension(urn) => present(urn),
+        Path::Attribute(attr) => Filter::Present(attr.clone()),
+        Path::Element { attr, filter, sub } => {
+            let mut terms = vec![filter.clone()];
+            terms.extend(sub.as_deref().map(present));
+            Filter::Element {
+                attr: attr.clone(),
+                filter: Box::new(Filter::And(terms)),
+            }
+        }
+    };
+    let left = left.matches(&patched.attributes, resource_type, &SCHEMAS);
+    assert!(
+        !left || !patched.skipped.is_empty(),
+        "{path} is still there"
+    );
 }

@@ -31,14 +31,14 @@ pub fn check(data: &[u8]) {
             assert_eq!(search, query);
         }
         if let Ok(query) = query {
-            check_page(&query);
+            check_page(&query, resource_type);
             check_order(&query, resource_type);
             check_projection(&query, resource_type);
         }
     }
 }
 
-fn check_page(query: &Query) {
+fn check_page(query: &Query, resource_type: ResourceType) {
     match &query.page {
         Page::Index { start, count } => {
             assert!((1..=i64::MAX as u64).contains(start));
@@ -46,7 +46,7 @@ fn check_page(query: &Query) {
         }
         Page::Cursor { count, .. } => assert_ne!(*count, Some(0)),
     }
-    if let Err(error) = query.place() {
+    if let Err(error) = query.place(resource_type) {
         assert_eq!(error.kind, ScimType::InvalidCursor);
     }
 }
@@ -71,10 +71,15 @@ fn check_order(query: &Query, resource_type: ResourceType) {
         };
         let mut next = query.clone();
         next.page = Page::Cursor {
-            cursor: Some(query.cursor_after(&place)),
+            cursor: Some(query.cursor_after(&place, resource_type)),
             count: None,
         };
-        assert_eq!(next.place(), Ok(Some(place)));
+        assert_eq!(next.place(resource_type), Ok(Some(place)));
+        next.descending = !next.descending;
+        assert!(
+            next.place(resource_type).is_err(),
+            "a cursor of another order"
+        );
         let value = rank.value();
         assert_eq!(
             query.rank_of(Some(&value), seq, resource_type, &SCHEMAS),

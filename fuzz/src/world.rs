@@ -13,7 +13,7 @@ use scimlite::store::users::{self, Account, Assignment, ManagedBy, PreservedBy, 
 use scimlite::store::{groups, list, lower, mappings, open};
 use serde_json::{Value, json};
 
-use super::SCHEMAS;
+use super::{OPEN_URN, SCHEMAS};
 
 /// A stored user that has a bit of everything.
 pub fn person() -> Object {
@@ -21,12 +21,15 @@ pub fn person() -> Object {
         json!({
             "userName": "Anna@example.test", "externalId": "A1", "active": true, "displayName": "Änna",
             "name": {"givenName": "Anna", "familyName": "Straße"}, "title": "v4lue", "company": {"a": 1, "b": ["x"]},
-            "emails": [{"value": "anna@example.test", "type": "work", "primary": true}, {"value": "a@home.test", "type": "home"}],
+            "emails": [
+                {"value": "anna@example.test", "type": "work", "primary": true},
+                {"value": "a@home.test", "type": "home"}
+            ],
             "addresses": [{"type": "work", "locality": "v4lue", "formatted": "a\nb"}],
             "roles": [{"value": "v4lue", "primary": true}, {"value": "admin", "display": "Admin"}],
             ENTERPRISE_URN: {"department": "v4lue", "manager": {"value": "1", "displayName": "Boss"}},
             CUSTOM_URN: {"userPrincipalName": "anna@upn.test"},
-            "urn:ietf:params:scim:schemas:extension:Open:2.0:User": {"size": {"a": 1, "b": "2"}, "Count": 7, "on": true},
+            OPEN_URN: {"size": {"a": 1, "b": "2"}, "Count": 7, "on": true},
         }),
         ResourceType::User,
     )
@@ -68,7 +71,7 @@ impl World {
         };
         let bodies = [
             Value::Object(person()),
-            json!({"userName": "bob*", "active": false, "displayName": "v4lue", "emails": [{"value": "ANNA@example.test"}]}),
+            json!({"userName": "bob*", "active": false, "title": "v4lue", "emails": [{"value": "ANNA@example.test"}]}),
             json!({"userName": "STRASSE", "active": true, "externalId": "a1", "roles": [{"value": "admin"}]}),
             json!({"userName": "straße/?", "active": true, "name": {"formatted": "x"}}),
         ];

@@ -2,8 +2,11 @@
 
 mod demo;
 mod init;
+mod mapping;
+mod profile;
 mod rows;
 mod serve;
+mod storage;
 mod token;
 mod user;
 
@@ -17,6 +20,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Overrides};
+use crate::directory::audit::Origin;
 use crate::directory::view::View;
 use crate::directory::{Directory, system_clock};
 use crate::store::Store;
@@ -39,6 +43,12 @@ enum Command {
     Demo,
     /// Make, list, rotate and revoke tokens
     Token(token::Arguments),
+    /// The rules that give new accounts their profile and storage
+    Mapping(mapping::Arguments),
+    /// Bundles of settings for accounts
+    Profile(profile::Arguments),
+    /// Places for the data of accounts
+    Storage(storage::Arguments),
     /// List the accounts, and preserve, activate, hold and delete them
     User(user::Arguments),
 }
@@ -49,13 +59,14 @@ struct Common {
     /// Directory with the configuration, the database and the certificate
     #[arg(
         long,
+        global = true,
         value_name = "DIR",
         env = "SCIMLITE_DATA",
         default_value = "/var/lib/scimlite"
     )]
     data: PathBuf,
     /// Print JSON for scripts
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
 }
 
@@ -74,16 +85,23 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Demo => demo::run(),
         Command::Token(arguments) => token::run(&arguments),
-        Command::User(arguments) => user::run(&arguments),
+        Command::Mapping(arguments) => mapping::run(arguments),
+        Command::Profile(arguments) => profile::run(arguments),
+        Command::Storage(arguments) => storage::run(arguments),
+        Command::User(arguments) => user::run(arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // A closed stderr leaves nobody to tell.
-            let _ = writeln!(std::io::stderr(), "scimlite: {error:#}");
+            complain(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Writes a line to stderr. A closed one leaves nobody to tell.
+fn complain(line: &str) {
+    let _ = writeln!(std::io::stderr(), "scimlite: {line}");
 }
 
 /// The configuration in a data directory that `init` has made.
@@ -108,6 +126,46 @@ fn block_on<T>(future: impl Future<Output = T>) -> anyhow::Result<T> {
         .build()
         .context("cannot start the runtime")?;
     Ok(runtime.block_on(future))
+}
+
+/// Has `act` done by the directory of `common`, as the administrator who runs the command.
+fn with_directory<T>(
+    common: &Common,
+    act: impl AsyncFnOnce(&Directory, &Origin) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let directory = open_directory(&configuration(common)?)?;
+    block_on(async {
+        let done = act(&directory, &Origin::command_line()).await;
+        directory.close().await;
+        done
+    })?
+}
+
+/// A table for people: columns as wide as they have to be, the last one as it is.
+fn table<const N: usize>(header: [&str; N], rows: Vec<[String; N]>) -> String {
+    let header = header.map(str::to_owned);
+    let width = |column: usize| {
+        let cells = rows.iter().chain([&header]);
+        let widths = cells
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count());
+        widths.max().unwrap_or_default()
+    };
+    let widths: Vec<_> = (0..N).map(width).collect();
+    let line = |row: &[String; N]| {
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let lines: Vec<_> = std::iter::once(&header).chain(&rows).map(line).collect();
+    lines.join("\n")
+}
+
+/// A value of a table where there may be none.
+fn or_dash<T: Display>(value: Option<T>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
 /// Writes `text` and a line's end to stdout. A closed or full stdout is an error like any other: what was to be shown

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use super::{Common, block_on, configuration, open_directory, print};
+use super::{Common, or_dash, print, table, with_directory};
 use crate::directory::Directory;
 use crate::directory::audit::Origin;
 use crate::directory::tokens::{DEFAULT_DAYS, Issued, LONGEST_DAYS, Scope, Token};
@@ -71,21 +71,22 @@ impl Command {
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let common = arguments.command.common();
-    let directory = open_directory(&configuration(common)?)?;
-    block_on(async {
-        let done = act(&arguments.command, &directory, common.json).await;
-        directory.close().await;
-        done
-    })?
+    with_directory(common, async |directory, origin| {
+        act(&arguments.command, directory, origin, common.json).await
+    })
 }
 
-async fn act(command: &Command, directory: &Directory, json: bool) -> anyhow::Result<()> {
-    let origin = Origin::command_line();
+async fn act(
+    command: &Command,
+    directory: &Directory,
+    origin: &Origin,
+    json: bool,
+) -> anyhow::Result<()> {
     match command {
         Command::Create {
             name, scope, days, ..
         } => {
-            let issued = directory.create_token(&origin, name, *scope, *days).await?;
+            let issued = directory.create_token(origin, name, *scope, *days).await?;
             show_issued(&issued, json)
         }
         Command::List { .. } => print(listed(&directory.tokens()?, json)),
@@ -93,10 +94,10 @@ async fn act(command: &Command, directory: &Directory, json: bool) -> anyhow::Re
             id, overlap_hours, ..
         } => {
             let overlap = SignedDuration::from_hours(i64::from(*overlap_hours));
-            show_issued(&directory.rotate_token(&origin, id, overlap).await?, json)
+            show_issued(&directory.rotate_token(origin, id, overlap).await?, json)
         }
         Command::Revoke { id, .. } => {
-            directory.revoke_token(&origin, id).await?;
+            directory.revoke_token(origin, id).await?;
             match json {
                 true => print(json!({"id": id, "revoked": true})),
                 false => print(format!(
@@ -126,30 +127,20 @@ fn listed(tokens: &[Token], json: bool) -> String {
     if json {
         return Value::Array(tokens.iter().map(described).collect()).to_string();
     }
-    let row = |cells: [&str; 6]| {
-        let [id, scope, expires, revoked, last_used, name] = cells;
-        format!("{id:10}  {scope:9}  {expires:24}  {revoked:24}  {last_used:24}  {name}")
-    };
-    let maybe = |at: Option<_>| at.map_or_else(|| "-".to_owned(), instant);
-    let mut lines = vec![row([
-        "ID",
-        "SCOPE",
-        "EXPIRES",
-        "REVOKED",
-        "LAST USED",
-        "NAME",
-    ])];
-    lines.extend(tokens.iter().map(|token| {
-        row([
-            &token.id,
-            token.scope.as_str(),
-            &instant(token.expires),
-            &maybe(token.revoked),
-            &maybe(token.last_used),
-            &token.name,
-        ])
-    }));
-    lines.join("\n")
+    let rows = tokens.iter().map(|token| {
+        [
+            token.id.clone(),
+            token.scope.as_str().to_owned(),
+            instant(token.expires),
+            or_dash(token.revoked.map(instant)),
+            or_dash(token.last_used.map(instant)),
+            token.name.clone(),
+        ]
+    });
+    table(
+        ["ID", "SCOPE", "EXPIRES", "REVOKED", "LAST USED", "NAME"],
+        rows.collect(),
+    )
 }
 
 fn described(token: &Token) -> Value {

@@ -4,10 +4,9 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::rows::{Column, Format, Rows};
-use super::{Common, block_on, configuration, open_directory, print};
+use super::{Common, print, with_directory};
 use crate::directory::Directory;
 use crate::directory::accounts::{Act, Listed, Selection, Status, Story};
-use crate::directory::audit::Origin;
 use crate::directory::deletion::Deletion;
 use crate::scim::filter::Filter;
 use crate::scim::schema::ResourceType;
@@ -17,6 +16,8 @@ use crate::scim::schema::ResourceType;
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    common: Common,
 }
 
 #[derive(Subcommand)]
@@ -29,25 +30,33 @@ enum Command {
         /// Only those whose user matches this SCIM filter
         #[arg(long, value_name = "SCIM-FILTER")]
         filter: Option<String>,
-        #[command(flatten)]
-        common: Common,
     },
     /// Show an account and everything that happened to it
     Show {
         /// Id or username of the account
         #[arg(value_name = "ID|USERNAME")]
         name: String,
-        #[command(flatten)]
-        common: Common,
     },
     /// Stop an account and keep everything; the identity provider cannot undo it
-    Preserve(One),
+    Preserve {
+        /// Id of the account
+        id: String,
+    },
     /// Put a preserved account back in use
-    Activate(One),
+    Activate {
+        /// Id of the account
+        id: String,
+    },
     /// Put an account under legal hold: nothing deletes it
-    Hold(One),
+    Hold {
+        /// Id of the account
+        id: String,
+    },
     /// End the legal hold of an account
-    Release(One),
+    Release {
+        /// Id of the account
+        id: String,
+    },
     /// Delete a preserved account for good
     Delete {
         /// Id of the account
@@ -58,31 +67,7 @@ enum Command {
         /// Show what would go, and delete nothing
         #[arg(long)]
         dry_run: bool,
-        #[command(flatten)]
-        common: Common,
     },
-}
-
-/// One account.
-#[derive(Args)]
-struct One {
-    /// Id of the account
-    id: String,
-    #[command(flatten)]
-    common: Common,
-}
-
-impl Command {
-    fn common(&self) -> &Common {
-        match self {
-            Self::List { common, .. } | Self::Show { common, .. } | Self::Delete { common, .. } => {
-                common
-            }
-            Self::Preserve(one) | Self::Activate(one) | Self::Hold(one) | Self::Release(one) => {
-                &one.common
-            }
-        }
-    }
 }
 
 /// Columns of the table of accounts.
@@ -108,49 +93,56 @@ const STORY: &[Column] = &[
 ];
 
 /// Runs the command.
-pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let common = arguments.command.common();
-    let directory = open_directory(&configuration(common)?)?;
-    block_on(async {
-        let done = run_on(&arguments.command, &directory, common.json).await;
-        directory.close().await;
-        done
-    })?
+pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let json = arguments.common.json;
+    with_directory(
+        &arguments.common,
+        async |directory, origin| match arguments.command {
+            Command::List { status, filter } => {
+                let selection = select(directory, status, filter.as_deref())?;
+                list(directory, &selection, LIST, Format::of(json))
+            }
+            Command::Show { name } => show(&directory.account(&name)?, json),
+            Command::Preserve { id } => {
+                tell(&directory.act(origin, &id, Act::Preserve).await?, json)
+            }
+            Command::Activate { id } => {
+                tell(&directory.act(origin, &id, Act::Activate).await?, json)
+            }
+            Command::Hold { id } => tell(&directory.act(origin, &id, Act::Hold).await?, json),
+            Command::Release { id } => tell(&directory.act(origin, &id, Act::Release).await?, json),
+            Command::Delete {
+                id,
+                reason,
+                dry_run,
+            } => {
+                let deletion = match dry_run {
+                    true => directory.deletion(&id, &reason)?,
+                    false => directory.delete_account(origin, &id, &reason).await?,
+                };
+                show_deletion(&deletion, dry_run, json)
+            }
+        },
+    )
 }
 
-async fn run_on(command: &Command, directory: &Directory, json: bool) -> anyhow::Result<()> {
-    match command {
-        Command::List { status, filter, .. } => {
-            let parse =
-                |text: &String| Filter::parse(text, ResourceType::User, directory.schemas());
-            let (status, filter) = (*status, filter.as_ref().map(parse).transpose()?);
-            list(directory, &Selection { status, filter }, Format::of(json))
-        }
-        Command::Show { name, .. } => show(&directory.account(name)?, json),
-        Command::Preserve(one) => act(directory, &one.id, Act::Preserve, json).await,
-        Command::Activate(one) => act(directory, &one.id, Act::Activate, json).await,
-        Command::Hold(one) => act(directory, &one.id, Act::Hold, json).await,
-        Command::Release(one) => act(directory, &one.id, Act::Release, json).await,
-        Command::Delete {
-            id,
-            reason,
-            dry_run,
-            ..
-        } => {
-            let deletion = match dry_run {
-                true => directory.deletion(id, reason)?,
-                false => {
-                    let origin = Origin::command_line();
-                    directory.delete_account(&origin, id, reason).await?
-                }
-            };
-            show_deletion(&deletion, *dry_run, json)
-        }
-    }
+fn select(
+    directory: &Directory,
+    status: Option<Status>,
+    filter: Option<&str>,
+) -> anyhow::Result<Selection> {
+    let parse = |text| Filter::parse(text, ResourceType::User, directory.schemas());
+    let filter = filter.map(parse).transpose()?;
+    Ok(Selection { status, filter })
 }
 
-fn list(directory: &Directory, selection: &Selection, format: Format) -> anyhow::Result<()> {
-    let mut rows = Rows::start(format, LIST)?;
+fn list(
+    directory: &Directory,
+    selection: &Selection,
+    columns: &'static [Column],
+    format: Format,
+) -> anyhow::Result<()> {
+    let mut rows = Rows::start(format, columns)?;
     directory.each_account(selection, |account| rows.row(&account))?;
     rows.finish()
 }
@@ -192,11 +184,10 @@ fn show_deletion(deletion: &Deletion, dry_run: bool, json: bool) -> anyhow::Resu
     ))
 }
 
-async fn act(directory: &Directory, id: &str, act: Act, json: bool) -> anyhow::Result<()> {
-    let account = directory.act(&Origin::command_line(), id, act).await?;
+fn tell(account: &Listed, json: bool) -> anyhow::Result<()> {
     match json {
-        true => print(serde_json::to_string(&account)?),
-        false => print(described(&account)),
+        true => print(serde_json::to_string(account)?),
+        false => print(described(account)),
     }
 }
 

@@ -6,9 +6,8 @@ use rusqlite::Connection;
 use super::audit::{Entry, Origin, Verdict};
 use super::lifecycle::{self, Event};
 use super::view::View;
-use super::{Directory, Refusal, mapping};
+use super::{Directory, Refusal, changed, mapping};
 use crate::scim::filter::Filter;
-use crate::scim::resource;
 use crate::scim::schema::ResourceType;
 pub use crate::store::accounts::Listed;
 use crate::store::audit::Recorded;
@@ -131,7 +130,7 @@ impl Directory {
             user.resource.insert("active".to_owned(), active.into());
             users::update(connection, &user, false)?;
             let account = listed(connection, &id)?;
-            entry.changes = Some(resource::changes(&shown.fields()?, &account.fields()?));
+            entry.changes = Some(changed(&shown.fields()?, &account.fields()?));
             Ok(account)
         })
         .await

@@ -98,6 +98,16 @@ impl Entry {
         self.reasons.push(reason.into());
     }
 
+    /// Takes what changed; if that is nothing, the verdict is `unchanged`.
+    pub fn record(&mut self, changes: Object) {
+        if changes.is_empty() {
+            self.verdict = Verdict::Unchanged;
+            self.because("it was already so");
+        } else {
+            self.changes = Some(changes);
+        }
+    }
+
     /// Names the attributes that were not stored. Names only: their values are dropped.
     pub fn skipped(&mut self, names: &[String]) {
         if !names.is_empty() {

@@ -2,11 +2,12 @@
 //! is its audit.
 
 use rusqlite::Connection;
+use serde_json::Value;
 
 use super::accounts::{Listed, existing, found, listed};
 use super::audit::{Entry, Origin, listed as in_words};
-use super::{Directory, Refusal, lifecycle};
-use crate::scim::{Error, Object, ScimType, resource};
+use super::{Directory, Refusal, changed, lifecycle};
+use crate::scim::{Error, ScimType};
 use crate::store::{groups, users};
 
 /// Letters of a reason: enough to say something, few enough to read.
@@ -85,6 +86,6 @@ fn remove(
         entry.because(format!("no longer in {}", in_words(&groups)));
     }
     users::delete(connection, user)?;
-    entry.changes = Some(resource::changes(&account.fields()?, &Object::new()));
+    entry.changes = Some(changed(&account.fields()?, &Value::Null));
     Ok(Deletion { account, groups })
 }

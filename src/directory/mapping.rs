@@ -6,11 +6,67 @@ use serde_json::{Value, json};
 
 use super::Refusal;
 use super::audit::{Entry, listed};
+use crate::scim::filter::Filter;
 use crate::scim::resource::Parsed;
-use crate::scim::schema::{ENTERPRISE_URN, Schemas};
+use crate::scim::schema::{ENTERPRISE_URN, ResourceType, Schemas, USER_URN};
 use crate::scim::{Error, Object, ScimType};
-use crate::store::mappings::{self, Mapping};
+use crate::store::mappings::{self, Condition, Mapping};
 use crate::store::users::Assignment;
+use crate::store::{profiles, storages};
+
+/// What the mappings say about a user.
+pub struct Decision {
+    /// The first from the top that matches.
+    pub winner: Option<Mapping>,
+    /// Each mapping that was tried, in order: its name, whether it matched, and why.
+    pub tried: Vec<(String, bool, String)>,
+}
+
+impl Decision {
+    /// The decision as the audit and `mapping test` show it.
+    pub fn to_json(&self) -> Object {
+        let tried = self.tried.iter();
+        let tried: Vec<_> = tried
+            .map(|(mapping, matched, why)| json!({"mapping": mapping, "matched": matched, "why": why}))
+            .collect();
+        let winner = self.winner.as_ref();
+        let mut decision = Object::new();
+        let mut insert = |name: &str, value: Value| decision.insert(name.to_owned(), value);
+        insert(
+            "mapping",
+            winner.map(|mapping| mapping.name.as_str()).into(),
+        );
+        insert(
+            "profile",
+            winner.map(|mapping| mapping.profile_name.as_str()).into(),
+        );
+        insert(
+            "storage",
+            winner.map(|mapping| mapping.storage_name.as_str()).into(),
+        );
+        insert(
+            "quota_gb",
+            winner.and_then(|mapping| mapping.quota_gb).into(),
+        );
+        insert("tried", tried.into());
+        decision
+    }
+}
+
+/// Tries the mappings from the top.
+pub fn decide(mappings: &[Mapping], parsed: &Parsed, schemas: &Schemas) -> Decision {
+    let mut tried = Vec::new();
+    for mapping in mappings {
+        let (matched, why) = try_one(mapping, parsed, schemas);
+        tried.push((mapping.name.clone(), matched, why));
+        if matched {
+            let winner = Some(mapping.clone());
+            return Decision { winner, tried };
+        }
+    }
+    let winner = None;
+    Decision { winner, tried }
+}
 
 /// Chooses for a new user, in the transaction that creates it. `entry` keeps each mapping tried and why.
 pub fn classify(
@@ -19,23 +75,10 @@ pub fn classify(
     schemas: &Schemas,
     entry: &mut Entry,
 ) -> Result<Assignment, Refusal> {
-    let mut tried = Vec::new();
-    let mut winner = None;
-    for mapping in mappings::all(connection)? {
-        let (matched, why) = try_one(&mapping, parsed, schemas);
-        tried.push(json!({"mapping": mapping.name, "matched": matched, "why": why}));
-        if matched {
-            winner = Some(mapping);
-            break;
-        }
-    }
-    let mut decision = Object::new();
-    let name = winner.as_ref().map(|mapping| mapping.name.as_str());
-    decision.insert("mapping".to_owned(), name.into());
-    decision.insert("tried".to_owned(), tried.into());
-    entry.mapping = Some(decision);
-    let Some(mapping) = winner else {
-        entry.because(format!("attributes seen: {}", listed(&names(parsed))));
+    let decision = decide(&mappings::all(connection)?, parsed, schemas);
+    entry.mapping = Some(decision.to_json());
+    let Some(mapping) = decision.winner else {
+        entry.because(format!("attributes seen: {}", listed(&parsed.names())));
         return Err(Error::new(
             ScimType::InvalidValue,
             "None of the SCIM Mapping matched to create user",
@@ -43,11 +86,10 @@ pub fn classify(
         .into());
     };
     entry.because(format!("mapping {:?} decided", mapping.name));
-    let (storage, enabled) = mappings::storage(connection, mapping.storage)?;
-    if !enabled {
+    if !storages::get(connection, mapping.storage)?.enabled {
         return Err(Refusal::Forbidden(format!(
-            "mapping {:?} leads to storage {storage:?}, which is disabled; enable it or change the mapping",
-            mapping.name
+            "mapping {:?} leads to storage {:?}, which is disabled; enable it or change the mapping",
+            mapping.name, mapping.storage_name
         )));
     }
     Ok(Assignment {
@@ -61,7 +103,7 @@ pub fn classify(
 
 /// Refuses unless the profile has a free place for one more active account.
 pub fn claim_place(connection: &Connection, profile: i64) -> Result<(), Refusal> {
-    let profile = mappings::profile(connection, profile)?;
+    let profile = profiles::get(connection, profile)?;
     match profile.max_users {
         Some(max) if profile.active_accounts >= max => Err(Refusal::Forbidden(format!(
             "profile {:?} is full: it has its {max} active accounts; raise its limit or preserve an account",
@@ -73,21 +115,49 @@ pub fn claim_place(connection: &Connection, profile: i64) -> Result<(), Refusal>
 
 /// Whether a mapping matches, and why or why not.
 fn try_one(mapping: &Mapping, parsed: &Parsed, schemas: &Schemas) -> (bool, String) {
-    let Some((attribute, values)) = &mapping.condition else {
-        return (true, "any user".to_owned());
-    };
-    let found = lookup(attribute, parsed, schemas);
-    if found.is_empty() {
-        return (false, format!("no attribute {attribute}"));
-    }
-    match found.iter().any(|value| matches(value, values)) {
-        true => (true, format!("{attribute} has one of the values")),
-        false => (false, format!("{attribute} has none of the values")),
+    match &mapping.condition {
+        Condition::Any => (true, "any user".to_owned()),
+        Condition::Attribute { name, values } => {
+            let found = lookup(name, parsed, schemas);
+            if found.is_empty() {
+                return (false, format!("no attribute {name}"));
+            }
+            match found.iter().any(|value| matches(value, values)) {
+                true => (true, format!("{name} has one of the values")),
+                false => (false, format!("{name} has none of the values")),
+            }
+        }
+        Condition::Filter(text) => match Filter::parse(text, ResourceType::User, schemas) {
+            Ok(filter) => match filter.matches(&everything(parsed), ResourceType::User, schemas) {
+                true => (true, "the filter matches".to_owned()),
+                false => (false, "the filter does not match".to_owned()),
+            },
+            // It was read when it was stored; a later configuration may know other schemas.
+            Err(error) => (false, format!("the filter cannot be read: {error}")),
+        },
     }
 }
 
+/// What is kept and what will be dropped, in one resource.
+fn everything(parsed: &Parsed) -> Object {
+    let mut all = parsed.attributes.clone();
+    for (name, value) in parsed.transient.attributes() {
+        match (all.get_mut(name), value) {
+            (Some(Value::Object(kept)), Value::Object(dropped)) => {
+                for (name, value) in dropped {
+                    kept.entry(name.clone()).or_insert_with(|| value.clone());
+                }
+            }
+            _ => {
+                all.insert(name.clone(), value.clone());
+            }
+        }
+    }
+    all
+}
+
 /// The values under an attribute's name, which compares with regard to case: a bare name is looked up in the custom
-/// extension, then the enterprise extension, then the root; a name behind a URN in that extension alone. What is kept
+/// extension, then the enterprise extension, then the root; a name behind a URN in that schema alone. What is kept
 /// and what will be dropped count alike.
 fn lookup<'a>(name: &str, parsed: &'a Parsed, schemas: &Schemas) -> Vec<&'a Value> {
     let objects = [&parsed.attributes, parsed.transient.attributes()];
@@ -97,8 +167,16 @@ fn lookup<'a>(name: &str, parsed: &'a Parsed, schemas: &Schemas) -> Vec<&'a Valu
             .filter_map(|extension| extension.get(name))
             .collect()
     };
-    if let Some((urn, name)) = name.rsplit_once(':') {
-        return under(urn, name);
+    let at_root = |name| {
+        objects
+            .iter()
+            .filter_map(|object| object.get(name))
+            .collect()
+    };
+    match name.rsplit_once(':') {
+        Some((USER_URN, name)) => return at_root(name),
+        Some((urn, name)) => return under(urn, name),
+        None => {}
     }
     for urn in [schemas.custom_urn(), ENTERPRISE_URN] {
         let found = under(urn, name);
@@ -106,10 +184,7 @@ fn lookup<'a>(name: &str, parsed: &'a Parsed, schemas: &Schemas) -> Vec<&'a Valu
             return found;
         }
     }
-    objects
-        .iter()
-        .filter_map(|object| object.get(name))
-        .collect()
+    at_root(name)
 }
 
 /// Whether a value, or one within it, is one of `wanted`, with regard to case.
@@ -123,22 +198,4 @@ fn matches(value: &Value, wanted: &[String]) -> bool {
             .is_some_and(|value| matches(value, wanted)),
         Value::Null => false,
     }
-}
-
-/// Names of all attributes of a resource, those of extensions under their URN.
-fn names(parsed: &Parsed) -> Vec<String> {
-    let mut names = Vec::new();
-    for (name, value) in parsed
-        .attributes
-        .iter()
-        .chain(parsed.transient.attributes())
-    {
-        match value {
-            Value::Object(extension) if name.contains(':') => {
-                names.extend(extension.keys().map(|key| format!("{name}:{key}")));
-            }
-            _ => names.push(name.clone()),
-        }
-    }
-    names
 }

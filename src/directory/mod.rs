@@ -12,9 +12,13 @@ mod expiry;
 pub mod groups;
 pub mod lifecycle;
 pub mod mapping;
+pub mod mappings;
+mod names;
+pub mod profiles;
 pub mod reading;
 pub mod refusal;
 pub mod setup;
+pub mod storages;
 pub mod tokens;
 pub mod users;
 pub mod view;
@@ -23,9 +27,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use rusqlite::Connection;
+use serde_json::Value;
 
 pub use refusal::Refusal;
 
+use crate::scim::Object;
+use crate::scim::resource::changes;
 use crate::scim::schema::{ResourceType, Schemas};
 use crate::store::writer::Job;
 use crate::store::{self, Store};
@@ -88,7 +95,7 @@ impl Directory {
     /// Writes what is still held in memory and closes the file: after this it is complete by itself.
     pub async fn close(&self) {
         self.settle(true).await;
-        self.store.close();
+        self.store.close().await;
     }
 
     /// Writes what lags behind on purpose: when tokens were used last, and refused authentications that repeated
@@ -108,6 +115,18 @@ impl Directory {
     pub async fn ready(&self) -> Result<(), Refusal> {
         Ok(self.store.writer.submit(Nothing).await?)
     }
+}
+
+/// What differs between two things as scripts see them, for the audit; what is null is not there.
+fn changed(old: &Value, new: &Value) -> Object {
+    let side = |thing: &Value| -> Object {
+        let members = thing.as_object().into_iter().flatten();
+        members
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    };
+    changes(&side(old), &side(new))
 }
 
 /// A job that changes nothing.

@@ -1,5 +1,8 @@
 //! Reads of users and groups: one by its id, and lists (RFC 7644 §3.4).
 
+#[cfg(test)]
+mod tests;
+
 use rusqlite::Connection;
 
 use super::view::{Representation, View};
@@ -62,10 +65,11 @@ impl Directory {
             condition: lower::condition(query.filter.as_ref(), resource_type, &self.view.schemas),
             query: query.clone(),
         };
-        // Many may share a value that an index finds, and a group may have many members: then it is a long read.
-        let short = listing.condition.unique
-            && (resource_type == ResourceType::User || !query.projection.wants("members"));
-        match short {
+        // Many may share a value that an index finds, and a group may have many members: those are long reads.
+        let members = resource_type == ResourceType::Group
+            && (query.projection.wants("members")
+                || listing.judges() && listing.mentions("members"));
+        match listing.condition.unique && !members {
             true => self
                 .store
                 .readers
@@ -119,6 +123,11 @@ impl List {
         }
     }
 
+    /// Whether each row has to be looked at in memory: SQL cannot tell all of the filter, or the order.
+    fn judges(&self) -> bool {
+        !self.condition.exact || self.query.sort_by.is_some()
+    }
+
     fn mentions(&self, name: &str) -> bool {
         let filter = self.query.filter.as_ref();
         let sort_by = self.query.sort_by.as_ref();
@@ -134,9 +143,9 @@ impl List {
         represent: impl Fn(&T, bool) -> Result<Representation, store::Error>,
     ) -> Result<Listing, Refusal> {
         let (start, count) = self.start()?;
-        let page = match self.condition.exact && self.query.sort_by.is_none() {
-            true => table.page(connection, &self.condition, &start, count)?,
-            false => table.judged_page(connection, &self.condition, &start, count, |row| {
+        let page = match self.judges() {
+            false => table.page(connection, &self.condition, &start, count)?,
+            true => table.judged_page(connection, &self.condition, &start, count, |row| {
                 let resource = represent(row, true)?.resource;
                 let seq = (table.seq)(row);
                 Ok::<_, Refusal>(self.judge(&resource, seq))
@@ -147,10 +156,11 @@ impl List {
             total: page.total,
             resources: resources.collect::<Result<_, _>>()?,
             next: page.last.map(|rank| {
-                self.query.cursor_after(&Place {
+                let place = Place {
                     seq: rank.seq,
                     sorted_by: rank.value(),
-                })
+                };
+                self.query.cursor_after(&place, self.resource_type)
             }),
         })
     }
@@ -169,7 +179,7 @@ impl List {
         let schemas = &self.view.schemas;
         let (start, count) = match &self.query.page {
             Page::Index { start, count } => (Start::Index(start.saturating_sub(1)), count),
-            Page::Cursor { count, .. } => match self.query.place()? {
+            Page::Cursor { count, .. } => match self.query.place(self.resource_type)? {
                 None => (Start::First, count),
                 Some(place) => {
                     let value = Some(&place.sorted_by);

@@ -16,8 +16,7 @@ use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use super::audit::{Entry, Origin};
-use super::{Directory, Refusal};
-use crate::scim::{Error, ScimType};
+use super::{Directory, Refusal, names};
 use crate::store::tokens as table;
 pub use crate::store::tokens::{Scope, Token};
 use crate::store::{self, writer::Job};
@@ -32,8 +31,6 @@ const ID_LETTERS: usize = 10;
 const SECRET_LETTERS: usize = 40;
 /// Argon2 runs at the same time: each takes 19 MiB and a core for some 25 ms.
 const ARGON2_RUNS: usize = 2;
-/// Letters of a name at the most: it stands in each line of the log.
-const NAME_LETTERS: usize = 100;
 /// Days for which a token is valid unless it is told otherwise.
 pub const DEFAULT_DAYS: u16 = 365;
 /// Days for which a token is valid at the most.
@@ -138,16 +135,9 @@ impl Directory {
         scope: Scope,
         days: u16,
     ) -> Result<Issued, Refusal> {
-        let name = name.trim();
-        if name.is_empty() || name.chars().count() > NAME_LETTERS || name.contains(char::is_control)
-        {
-            return Err(Refusal::Invalid(Error::new(
-                ScimType::InvalidValue,
-                format!("a token's name has 1 to {NAME_LETTERS} letters and no control characters"),
-            )));
-        }
+        let name = names::checked("token", name)?;
         let issued = make(
-            name,
+            &name,
             scope,
             self.now(),
             SignedDuration::from_hours(24 * i64::from(days)),

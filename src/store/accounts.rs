@@ -7,7 +7,6 @@ use serde::Serialize;
 use super::lower::Condition;
 use super::users::{ManagedBy, PreservedBy, Status};
 use super::{Error, open::optional};
-use crate::scim::Object;
 
 /// An account in the words of the contract for scripts (design §5); its fields are their keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -54,15 +53,13 @@ pub struct Listed {
 }
 
 impl Listed {
-    /// The fields that have a value, for the audit; without `modified`, which the audit row says itself.
-    pub fn fields(&self) -> Result<Object, Error> {
-        let fields =
+    /// The fields as the audit compares them: without `modified`, which the row says itself.
+    pub fn fields(&self) -> Result<serde_json::Value, Error> {
+        let mut fields =
             serde_json::to_value(self).map_err(|error| Error::Sqlite(error.to_string()))?;
-        let mut fields = match fields {
-            serde_json::Value::Object(fields) => fields,
-            _ => Object::new(),
-        };
-        fields.retain(|name, value| name != "modified" && !value.is_null());
+        if let Some(fields) = fields.as_object_mut() {
+            fields.shift_remove("modified");
+        }
         Ok(fields)
     }
 }

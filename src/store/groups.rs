@@ -36,6 +36,10 @@ impl Group {
     }
 }
 
+/// The table, as SQL writes it.
+pub const TABLE: &str = "\"group\"";
+/// Which of its rows SCIM sees: all.
+pub const VISIBLE: &str = "1";
 /// The columns that [`read`] takes, in its order.
 pub const COLUMNS: &str = "seq, id, resource, version, created, modified";
 

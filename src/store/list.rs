@@ -4,6 +4,9 @@
 //! Where SQL alone can tell what matches and in which order, SQL pages. Otherwise each row that the condition leaves is
 //! judged in memory, and only the ranks of one page are held.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BinaryHeap;
 
 use rusqlite::types::Value;
@@ -37,9 +40,9 @@ pub struct Table<T> {
 
 /// The users that SCIM sees.
 pub const USERS: Table<User> = Table {
-    name: "user",
+    name: users::TABLE,
     columns: users::COLUMNS,
-    visible: "scim_visible = 1",
+    visible: users::VISIBLE,
     read: users::read,
     seq: |user| user.seq,
     size: |user| user.size,
@@ -47,9 +50,9 @@ pub const USERS: Table<User> = Table {
 
 /// The groups.
 pub const GROUPS: Table<Group> = Table {
-    name: "\"group\"",
+    name: groups::TABLE,
     columns: groups::COLUMNS,
-    visible: "1",
+    visible: groups::VISIBLE,
     read: groups::read,
     seq: |group| group.seq,
     size: |group| group.size,
@@ -85,20 +88,15 @@ impl<T> Table<T> {
         start: &Start,
         count: u64,
     ) -> Result<Page<T>, Error> {
-        let matching = self.matching(condition);
         let (bound, skip, limit) = match start {
             Start::Index(skip) => (i64::MIN, *skip, count),
             Start::First => (i64::MIN, 0, count.saturating_add(1)),
             Start::After(rank) => (rank.seq, 0, count.saturating_add(1)),
         };
-        let sql = format!(
-            "SELECT {} {matching} AND seq > ? ORDER BY seq LIMIT ? OFFSET ?",
-            self.columns
-        );
         let number = |number: u64| Value::Integer(number.try_into().unwrap_or(i64::MAX));
         let tail = [Value::Integer(bound), number(limit), number(skip)];
         let parameters = condition.parameters.iter().chain(&tail);
-        let mut statement = connection.prepare_cached(&sql)?;
+        let mut statement = connection.prepare_cached(&self.page_sql(condition))?;
         let rows = statement.query_map(params_from_iter(parameters), self.read)?;
         let (mut resources, cut) = self.fitting(rows)?;
         let found = resources.len() as u64;
@@ -139,11 +137,7 @@ impl<T> Table<T> {
         };
         let mut total = 0;
         let mut ranks = BinaryHeap::new();
-        let sql = format!(
-            "SELECT {} {} ORDER BY seq",
-            self.columns,
-            self.matching(condition)
-        );
+        let sql = self.judged_sql(condition);
         let mut statement = connection.prepare_cached(&sql).map_err(Error::from)?;
         let rows = statement
             .query_map(params_from_iter(&condition.parameters), self.read)
@@ -198,6 +192,24 @@ impl<T> Table<T> {
             resources.push(row);
         }
         Ok((resources, false))
+    }
+
+    /// One page; its parameters are those of the condition, the row before it, and how many to take and to skip.
+    fn page_sql(&self, condition: &Condition) -> String {
+        format!(
+            "SELECT {} {} AND seq > ? ORDER BY seq LIMIT ? OFFSET ?",
+            self.columns,
+            self.matching(condition)
+        )
+    }
+
+    /// Everything that is to be judged.
+    fn judged_sql(&self, condition: &Condition) -> String {
+        format!(
+            "SELECT {} {} ORDER BY seq",
+            self.columns,
+            self.matching(condition)
+        )
     }
 
     fn matching(&self, condition: &Condition) -> String {

@@ -4,8 +4,8 @@
 
 use rusqlite::types::Value;
 
-use super::text;
 use super::users::Status;
+use super::{groups, text, users};
 use crate::scim::filter::evaluate::{Collation, Key};
 use crate::scim::filter::{CompareOp, Filter, Literal, Scope};
 use crate::scim::fold::fold;
@@ -21,7 +21,9 @@ pub struct Condition {
     pub parameters: Vec<Value>,
     /// The resources that it selects are those that match, not more.
     pub exact: bool,
-    /// It selects one resource at the most, by an index.
+    /// It selects few resources, by an index.
+    pub indexed: bool,
+    /// It selects one resource at the most.
     pub unique: bool,
 }
 
@@ -32,17 +34,27 @@ impl Condition {
             sql: "1".to_owned(),
             parameters: Vec::new(),
             exact,
+            indexed: false,
             unique: false,
         }
     }
 
-    /// Selects what an index finds.
-    fn found(sql: &str, parameters: impl Into<Vec<Value>>) -> Self {
+    /// Selects few, by an index.
+    fn few(sql: &str, parameters: impl Into<Vec<Value>>) -> Self {
         Self {
             sql: sql.to_owned(),
             parameters: parameters.into(),
             exact: true,
+            indexed: true,
             unique: false,
+        }
+    }
+
+    /// Selects one at the most.
+    fn one(sql: &str, parameters: impl Into<Vec<Value>>) -> Self {
+        Self {
+            unique: true,
+            ..Self::few(sql, parameters)
         }
     }
 }
@@ -72,13 +84,24 @@ impl Lowering<'_> {
     fn lower(&self, filter: &Filter) -> Condition {
         match filter {
             Filter::And(terms) => {
-                let terms: Vec<_> = terms.iter().map(|term| self.lower(term)).collect();
+                let mut terms: Vec<_> = terms.iter().map(|term| self.lower(term)).collect();
+                let indexed = terms.iter().any(|term| term.indexed);
+                for term in terms.iter_mut().filter(|term| indexed && !term.indexed) {
+                    // The plus keeps SQLite from the index of a term that selects many.
+                    term.sql = format!("+({})", term.sql);
+                }
                 let unique = terms.iter().any(|term| term.unique);
-                join(terms, " AND ", unique)
+                Condition {
+                    unique,
+                    ..join(terms, " AND ", indexed)
+                }
             }
             Filter::Or(terms) => {
                 let terms: Vec<_> = terms.iter().map(|term| self.lower(term)).collect();
-                join(terms, " OR ", false)
+                match terms.iter().all(|term| term.indexed) {
+                    true => self.any_by_index(terms),
+                    false => join(terms, " OR ", false),
+                }
             }
             Filter::Not(term) => {
                 let term = self.lower(term);
@@ -86,6 +109,7 @@ impl Lowering<'_> {
                     // A comparison with a missing value is null in SQL and false in memory.
                     true => Condition {
                         sql: format!("NOT coalesce({}, 0)", term.sql),
+                        indexed: false,
                         unique: false,
                         ..term
                     },
@@ -95,6 +119,23 @@ impl Lowering<'_> {
             Filter::Compare { attr, op, value } => self.compare(attr, *op, value),
             Filter::Element { attr, filter } => self.element(attr, filter),
             Filter::Present(_) => Condition::everything(false),
+        }
+    }
+
+    /// Terms of which each selects few. Each looks for its own rows, because inside an `OR` SQLite takes no partial
+    /// index and walks the table.
+    fn any_by_index(&self, mut terms: Vec<Condition>) -> Condition {
+        let (table, visible) = match self.resource_type {
+            ResourceType::User => (users::TABLE, users::VISIBLE),
+            ResourceType::Group => (groups::TABLE, groups::VISIBLE),
+        };
+        for term in &mut terms {
+            term.sql = format!("SELECT seq FROM {table} WHERE {visible} AND {}", term.sql);
+        }
+        let any = join(terms, " UNION ALL ", true);
+        Condition {
+            sql: format!("seq IN {}", any.sql),
+            ..any
         }
     }
 
@@ -119,10 +160,13 @@ impl Lowering<'_> {
                 if at.subsec_nanosecond() % 1_000_000 == 0 =>
             {
                 match ordering(op) {
-                    Some(operator) => Condition::found(
-                        &format!("modified {operator} ?"),
-                        [text::instant(at).into()],
-                    ),
+                    Some(operator) => Condition {
+                        indexed: op == CompareOp::Equal,
+                        ..Condition::few(
+                            &format!("modified {operator} ?"),
+                            [text::instant(at).into()],
+                        )
+                    },
                     None => unknown,
                 }
             }
@@ -131,7 +175,10 @@ impl Lowering<'_> {
                     true => Status::Active,
                     false => Status::Preserved,
                 };
-                Condition::found("status = ?", [status.as_str().to_owned().into()])
+                Condition {
+                    indexed: false,
+                    ..Condition::few("status = ?", [status.as_str().to_owned().into()])
+                }
             }
             (attribute, sub, Some(Key::Text(key))) if op == CompareOp::Equal => {
                 self.equal_text(attribute, sub, &key).unwrap_or(unknown)
@@ -143,31 +190,33 @@ impl Lowering<'_> {
     /// The condition for a text attribute that equals what has this key; none if no index knows it.
     fn equal_text(&self, attribute: &str, sub: &str, key: &str) -> Option<Condition> {
         let value = || [Value::from(key.to_owned())];
-        let one = |sql| Condition {
-            unique: true,
-            ..Condition::found(sql, value())
-        };
         Some(match (self.resource_type, attribute, sub) {
-            (_, "id", _) => one("id = ?"),
-            (_, "externalId", _) => Condition::found("external_id = ?", value()),
-            (ResourceType::User, "userName", _) => one("user_name_key = ?"),
-            (ResourceType::Group, "displayName", _) => one("display_name_key = ?"),
+            (_, "id", _) => Condition::one("id = ?", value()),
+            (_, "externalId", _) => Condition::few("external_id = ?", value()),
+            (ResourceType::User, "userName", _) => Condition::one("user_name_key = ?", value()),
             (ResourceType::User, "displayName", _) => {
-                Condition::found("display_name_key = ?", value())
+                Condition::few("display_name_key = ?", value())
             }
-            (ResourceType::User, "emails", "value") => Condition::found(
+            (ResourceType::Group, "displayName", _) => {
+                Condition::one("display_name_key = ?", value())
+            }
+            (ResourceType::User, "emails", "value") => Condition::few(
                 "seq IN (SELECT user FROM user_email WHERE value_key = ?)",
                 value(),
             ),
-            (ResourceType::User, "groups", "value") => Condition::found(
-                "seq IN (WITH RECURSIVE below (seq) AS (
-                     SELECT seq FROM \"group\" WHERE id = ?
-                     UNION
-                     SELECT subgroup FROM group_group JOIN below ON group_group.\"group\" = below.seq
-                 ) SELECT user FROM group_user JOIN below ON group_user.\"group\" = below.seq)",
-                value(),
-            ),
-            (ResourceType::Group, "members", "value") => Condition::found(
+            // By an index, but a group may have 100,000 members.
+            (ResourceType::User, "groups", "value") => Condition {
+                indexed: false,
+                ..Condition::few(
+                    "seq IN (WITH RECURSIVE below (seq) AS (
+                         SELECT seq FROM \"group\" WHERE id = ?
+                         UNION
+                         SELECT subgroup FROM group_group JOIN below ON group_group.\"group\" = below.seq
+                     ) SELECT user FROM below CROSS JOIN group_user ON group_user.\"group\" = below.seq)",
+                    value(),
+                )
+            },
+            (ResourceType::Group, "members", "value") => Condition::few(
                 "seq IN (
                      SELECT \"group\" FROM group_user WHERE user = (SELECT seq FROM user WHERE id = ?)
                      UNION ALL
@@ -217,12 +266,13 @@ impl Lowering<'_> {
     }
 }
 
-fn join(terms: Vec<Condition>, operator: &str, unique: bool) -> Condition {
+fn join(terms: Vec<Condition>, operator: &str, indexed: bool) -> Condition {
     let texts: Vec<_> = terms.iter().map(|term| term.sql.as_str()).collect();
     Condition {
         sql: format!("({})", texts.join(operator)),
         exact: terms.iter().all(|term| term.exact),
-        unique,
+        indexed,
+        unique: false,
         parameters: terms.into_iter().flat_map(|term| term.parameters).collect(),
     }
 }

@@ -1,82 +1,144 @@
-//! Statements over `mapping`, `profile` and `storage`: what classification reads.
+//! Statements over `mapping`.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Row, named_params};
 
 use super::{Error, text};
 
-/// One rule with the names and settings of its target.
+/// Whom a mapping takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// Any user.
+    Any,
+    /// Who has one of the values under the attribute's name.
+    Attribute {
+        /// The name.
+        name: String,
+        /// The values.
+        values: Vec<String>,
+    },
+    /// Whom a SCIM filter matches.
+    Filter(String),
+}
+
+/// One rule with the names of its target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mapping {
+    /// Row number; 0 until it is stored.
+    pub id: i64,
     /// Its name.
     pub name: String,
-    /// The attribute and the values that match; none: any user.
-    pub condition: Option<(String, Vec<String>)>,
+    /// Whom it takes.
+    pub condition: Condition,
     /// Row of `profile`.
     pub profile: i64,
     /// Row of `storage`.
     pub storage: i64,
+    /// Name of the profile.
+    pub profile_name: String,
+    /// Name of the storage.
+    pub storage_name: String,
     /// The account's own quota in GB; 0 is unlimited; none follows the profile.
     pub quota_gb: Option<i64>,
     /// Whether the local product shall send an activation mail.
     pub activation_email: bool,
 }
 
+fn read(row: &Row<'_>) -> Result<Mapping, rusqlite::Error> {
+    let condition = match (row.get(2)?, row.get(4)?) {
+        (Some(name), _) => Condition::Attribute {
+            name,
+            values: serde_json::from_str(row.get_ref(3)?.as_str()?)
+                .map_err(|error| text::unreadable(3, error))?,
+        },
+        (None, Some(filter)) => Condition::Filter(filter),
+        (None, None) => Condition::Any,
+    };
+    Ok(Mapping {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        condition,
+        profile: row.get(5)?,
+        storage: row.get(6)?,
+        profile_name: row.get(7)?,
+        storage_name: row.get(8)?,
+        quota_gb: row.get(9)?,
+        activation_email: row.get(10)?,
+    })
+}
+
 /// All mappings, the top first.
 pub fn all(connection: &Connection) -> Result<Vec<Mapping>, Error> {
     let mut statement = connection.prepare_cached(
-        "SELECT name, attribute, \"values\", profile, storage, quota_gb, activation_email FROM mapping
+        "SELECT mapping.id, mapping.name, attribute, \"values\", filter, profile, storage, profile.name, storage.name,
+             mapping.quota_gb, activation_email
+         FROM mapping JOIN profile ON profile.id = mapping.profile JOIN storage ON storage.id = mapping.storage
          ORDER BY position",
     )?;
-    let rows = statement.query_map([], |row| {
-        let condition = match row.get::<_, Option<String>>(1)? {
-            None => None,
-            Some(attribute) => {
-                let values = serde_json::from_str(row.get_ref(2)?.as_str()?)
-                    .map_err(|error| text::unreadable(2, error))?;
-                Some((attribute, values))
-            }
-        };
-        Ok(Mapping {
-            name: row.get(0)?,
-            condition,
-            profile: row.get(3)?,
-            storage: row.get(4)?,
-            quota_gb: row.get(5)?,
-            activation_email: row.get(6)?,
-        })
-    })?;
+    let rows = statement.query_map([], read)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// A profile with its places.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Profile {
-    /// Its name.
-    pub name: String,
-    /// Active accounts that it may have; none: any number.
-    pub max_users: Option<i64>,
-    /// Active accounts that it has.
-    pub active_accounts: i64,
+/// Adds a mapping in the last place and tells its row number.
+pub fn insert(connection: &Connection, mapping: &Mapping) -> Result<i64, Error> {
+    let (attribute, values, filter) = match &mapping.condition {
+        Condition::Any => (None, None, None),
+        Condition::Attribute { name, values } => {
+            let values = serde_json::Value::from(values.as_slice()).to_string();
+            (Some(name), Some(values), None)
+        }
+        Condition::Filter(filter) => (None, None, Some(filter)),
+    };
+    Ok(connection.query_row(
+        "INSERT INTO mapping (position, name, attribute, \"values\", filter, profile, storage, quota_gb, activation_email)
+         VALUES ((SELECT coalesce(max(position), 0) + 1 FROM mapping), :name, :attribute, :values, :filter, :profile,
+             :storage, :quota_gb, :activation_email)
+         RETURNING id",
+        named_params! {
+            ":name": mapping.name,
+            ":attribute": attribute,
+            ":values": values,
+            ":filter": filter,
+            ":profile": mapping.profile,
+            ":storage": mapping.storage,
+            ":quota_gb": mapping.quota_gb,
+            ":activation_email": mapping.activation_email,
+        },
+        |row| row.get(0),
+    )?)
 }
 
-/// The profile in row `id`.
-pub fn profile(connection: &Connection, id: i64) -> Result<Profile, Error> {
-    let mut statement = connection
-        .prepare_cached("SELECT name, max_users, active_accounts FROM profile WHERE id = ?1")?;
-    Ok(statement.query_row([id], |row| {
-        Ok(Profile {
-            name: row.get(0)?,
-            max_users: row.get(1)?,
-            active_accounts: row.get(2)?,
-        })
-    })?)
+/// Writes a mapping's name and target; whom it takes never changes.
+pub fn update(connection: &Connection, mapping: &Mapping) -> Result<(), Error> {
+    connection.execute(
+        "UPDATE mapping SET name = ?2, profile = ?3, storage = ?4, quota_gb = ?5 WHERE id = ?1",
+        (
+            mapping.id,
+            &mapping.name,
+            mapping.profile,
+            mapping.storage,
+            mapping.quota_gb,
+        ),
+    )?;
+    Ok(())
 }
 
-/// Name of the storage in row `id`, and whether it is enabled.
-pub fn storage(connection: &Connection, id: i64) -> Result<(String, bool), Error> {
-    let mut statement =
-        connection.prepare_cached("SELECT name, enabled FROM storage WHERE id = ?1")?;
-    Ok(statement.query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))?)
+/// Removes a mapping.
+pub fn remove(connection: &Connection, id: i64) -> Result<(), Error> {
+    connection.execute("DELETE FROM mapping WHERE id = ?1", [id])?;
+    Ok(())
+}
+
+/// Gives the mappings the places in which `mappings` has them: 1, 2, 3 and so on.
+pub fn reorder(connection: &Connection, mappings: &[Mapping]) -> Result<(), Error> {
+    // Out of the way first: a place is taken by one mapping at any moment.
+    connection.execute("UPDATE mapping SET position = -position", [])?;
+    for (mapping, position) in mappings.iter().zip(1_i64..) {
+        connection.execute(
+            "UPDATE mapping SET position = ?2 WHERE id = ?1",
+            (mapping.id, position),
+        )?;
+    }
+    Ok(())
 }
 
 /// The rows that a new appliance starts with: a profile, a storage and a last mapping for any user, each called

@@ -10,7 +10,9 @@ pub mod list;
 pub mod lower;
 pub mod mappings;
 pub mod open;
+pub mod profiles;
 pub mod readers;
+pub mod storages;
 pub mod text;
 pub mod tokens;
 pub mod users;
@@ -88,8 +90,8 @@ impl Store {
 
     /// Finishes what is queued, moves the WAL into the file and closes it; the file is then complete by itself.
     /// Readers close first, because only the last connection removes the WAL.
-    pub fn close(&self) {
-        self.readers.close();
+    pub async fn close(&self) {
+        self.readers.close().await;
         self.writer.close();
     }
 }

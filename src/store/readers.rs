@@ -3,14 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use rusqlite::{Connection, InterruptHandle};
+use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use super::{Error, open};
 
 /// Long reads at the same time. Each holds a thread and a snapshot that keeps the WAL from being reset.
 const LONG_READS: usize = 4;
+/// Steps of SQLite between two looks at whether anybody still waits for a long read: some ten microseconds.
+const STEPS: i32 = 1000;
+/// How long the end of the pool waits for reads that were abandoned.
+const LAST_READS: Duration = Duration::from_secs(5);
 
 /// Hands out read-only connections.
 pub struct Readers {
@@ -60,14 +65,12 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Ends a long read whose caller stopped waiting. Holds the handle as long as the read has its connection.
-struct Abandoned(Arc<Mutex<Option<InterruptHandle>>>);
+/// Tells a long read that its caller stopped waiting.
+struct Waiting(Arc<AtomicBool>);
 
-impl Drop for Abandoned {
+impl Drop for Waiting {
     fn drop(&mut self) {
-        if let Some(handle) = locked(&self.0).take() {
-            handle.interrupt();
-        }
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -102,25 +105,38 @@ impl Readers {
     ) -> Result<T, E> {
         let long = Arc::clone(&self.long);
         let place = long.acquire_owned().await.map_err(|_| Error::Closed)?;
-        let connection = self.pool.take()?;
-        let handle = Arc::new(Mutex::new(Some(connection.get_interrupt_handle())));
-        let _abandoned = Abandoned(Arc::clone(&handle));
+        let mut connection = self.pool.take()?;
+        let abandoned = Arc::new(AtomicBool::new(false));
+        let _waiting = Waiting(Arc::clone(&abandoned));
         let pool = Arc::clone(&self.pool);
         let reading = tokio::task::spawn_blocking(move || {
-            let answer = snapshot(&connection, read);
-            // From here on the connection may be another's, which no interrupt must meet.
-            locked(&handle).take();
-            pool.give_back(connection);
+            // Asked again and again: an interrupt that comes between two statements would be lost.
+            let gone = move || abandoned.load(Ordering::Relaxed);
+            let asked = connection.progress_handler(STEPS, Some(gone));
+            let answer = asked
+                .map_err(|error| Error::from(error).into())
+                .and_then(|()| snapshot(&connection, read));
+            if connection.progress_handler(0, None::<fn() -> bool>).is_ok() {
+                pool.give_back(connection);
+            }
             drop(place);
             answer
         });
         reading.await.map_err(|_| Error::Closed)?
     }
 
-    /// Closes the connections; one in use closes when its read ends.
-    pub fn close(&self) {
+    /// Closes the connections. Waits a while for those of long reads: the last connection of all removes the WAL, and it
+    /// has to be the writer's.
+    pub async fn close(&self) {
+        let all = self.long.acquire_many(LONG_READS as u32);
+        if tokio::time::timeout(LAST_READS, all).await.is_err() {
+            tracing::warn!("a read goes on; the WAL stays beside the file");
+        }
         self.long.close();
         self.pool.closed.store(true, Ordering::SeqCst);
         locked(&self.pool.idle).clear();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -144,6 +144,10 @@ fn username_key(user_name: &str) -> String {
     fold(&sanitised(user_name)).into_owned()
 }
 
+/// The table, as SQL writes it.
+pub const TABLE: &str = "user";
+/// Which of its rows SCIM sees.
+pub const VISIBLE: &str = "scim_visible = 1";
 /// The columns that [`read`] takes, in its order.
 pub const COLUMNS: &str = "user.id, user.resource, user.version, user.username, user.email, user.name, user.upn,
     user.preserved_by, user.preserved_at, user.managed_by, user.scim_visible, user.profile, user.storage,

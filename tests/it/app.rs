@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::client::Client;
+use crate::db::unbroken;
 use crate::home::{Home, sound, wait};
 
 /// How long a server may take until it is ready, on a machine that is busy with other tests.
@@ -141,6 +142,7 @@ impl Drop for TestApp {
             assert!(!stderr.contains(self.told(key)), "{key} in the log");
         }
         sound(&self.database());
+        unbroken(&self.database());
         assert!(violations.is_empty(), "{violations}");
     }
 }

@@ -12,7 +12,7 @@ use crate::home::{Home, json, run, scimlite};
 
 /// Asserts a refusal as the contract has it: exit 1, nothing on stdout, one line on stderr.
 #[track_caller]
-fn refused(output: &Output) -> String {
+pub fn refused(output: &Output) -> String {
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(output.stdout.is_empty());
@@ -189,4 +189,18 @@ fn a_port_in_use_is_refused() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains(&taken), "{stderr}");
+}
+
+#[tokio::test]
+async fn a_second_server_on_a_directory_is_refused_and_the_first_goes_on() {
+    let mut app = TestApp::start();
+    for _ in 0..2 {
+        let stderr = refused(&serve(&app));
+        assert!(stderr.contains("another server"), "{stderr}");
+    }
+    let user = serde_json::json!({"userName": "anna@example.test"});
+    app.client.create(user).await.expect(201);
+    app.kill();
+    app.resume();
+    assert_eq!(app.client.get("/Users").await.total(), 1);
 }

@@ -51,6 +51,16 @@ impl Answer {
             .map_or("", |value| value.to_str().unwrap())
     }
 
+    /// The sentence of an error.
+    pub fn detail(&self) -> &str {
+        self.json["detail"].as_str().unwrap_or_default()
+    }
+
+    /// The id under which the audit knows the request.
+    pub fn request_id(&self) -> &str {
+        self.header("x-request-id")
+    }
+
     /// The `id` of the resource.
     #[track_caller]
     pub fn id(&self) -> String {
@@ -179,6 +189,23 @@ impl Client {
     /// GET below `/scim`.
     pub async fn get(&self, path: &str) -> Answer {
         self.scim("GET", path, Value::Null).await
+    }
+
+    /// POST of a user.
+    pub async fn create(&self, user: Value) -> Answer {
+        self.scim("POST", "/Users", user).await
+    }
+
+    /// PATCH of a user.
+    pub async fn patch(&self, id: &str, operations: Value) -> Answer {
+        let body = json!({"Operations": operations});
+        self.scim("PATCH", &format!("/Users/{id}"), body).await
+    }
+
+    /// DELETE of a user that is there.
+    pub async fn delete(&self, id: &str) {
+        let path = format!("/Users/{id}");
+        self.scim("DELETE", &path, Value::Null).await.expect(204);
     }
 
     /// The users that a filter finds.

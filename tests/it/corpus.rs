@@ -18,7 +18,7 @@ use crate::client::{Answer, Client};
 use crate::pattern::differences;
 
 /// What `{{NAME}}` stands for in every scenario.
-const URNS: [(&str, &str); 6] = [
+const URNS: [(&str, &str); 7] = [
     ("User", "urn:ietf:params:scim:schemas:core:2.0:User"),
     ("Group", "urn:ietf:params:scim:schemas:core:2.0:Group"),
     (
@@ -33,6 +33,10 @@ const URNS: [(&str, &str); 6] = [
     (
         "ListResponse",
         "urn:ietf:params:scim:api:messages:2.0:ListResponse",
+    ),
+    (
+        "SearchRequest",
+        "urn:ietf:params:scim:api:messages:2.0:SearchRequest",
     ),
 ];
 
@@ -111,7 +115,10 @@ macro_rules! topics {
     };
 }
 
-topics! { connect create discovery life match_user patch_flag patch_legacy paths put read roles }
+topics! {
+    clients connect create discovery etags groups http life lists match_user patch_flag patch_legacy paths put read
+    roles
+}
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/corpus")
@@ -203,12 +210,21 @@ async fn play(client: Client, scenario: Scenario, number: usize) -> Report {
         if answer.status != 401 {
             report.done.push(Done {
                 step: place,
-                mutating: step.request.method != "GET",
+                mutating: mutates(&step.request),
                 request_id: answer.header("x-request-id").to_owned(),
             });
         }
     }
     report
+}
+
+/// Whether a request asks for a change; a search only reads (RFC 7644 §3.4.3).
+fn mutates(request: &Request) -> bool {
+    match request.method.as_str() {
+        "GET" | "HEAD" | "OPTIONS" => false,
+        "POST" => !request.path.trim_end_matches('/').ends_with("/.search"),
+        _ => true,
+    }
 }
 
 async fn ask(
@@ -219,7 +235,11 @@ async fn ask(
     let headers: Vec<_> = request
         .headers
         .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .map(|(name, value)| (name.as_str(), fill(value, names)))
+        .collect();
+    let headers: Vec<_> = headers
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
         .collect();
     let body = match (&request.body, &request.raw) {
         (Some(body), _) => Some(fill_all(body, names).to_string().into_bytes()),

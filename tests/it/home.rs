@@ -155,13 +155,6 @@ impl Home {
         path
     }
 
-    /// Changes the database beside whatever serves it, as no command would.
-    pub fn sql(&self, statements: &str) {
-        let db = Connection::open(self.database()).unwrap();
-        db.busy_timeout(COMMAND).unwrap();
-        db.execute_batch(statements).unwrap();
-    }
-
     /// A look into the database that cannot change it.
     pub fn db(&self) -> Connection {
         Connection::open_with_flags(self.database(), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap()

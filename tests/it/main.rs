@@ -9,18 +9,28 @@
 )]
 
 mod app;
+mod audit;
 mod bulk;
 mod cli;
 mod client;
 mod connect;
 mod corpus;
+mod coverage;
+mod crowd;
 mod custom;
+mod db;
+mod denied;
 mod durable;
+mod groups;
 mod home;
 mod life;
 mod limits;
 mod list;
+mod paging;
 mod pattern;
+mod places;
 mod raw;
+mod rules;
+mod standing;
 mod token;
 mod user;

@@ -69,9 +69,10 @@ fn stands_for(wildcard: &str, value: Option<&Value>) -> bool {
         "$url" => text.is_some_and(|text| text.starts_with("https://")),
         // What RFC 7643 §2.4 lets a `primary` be that is not the preferred one.
         "$untrue" => matches!(value, None | Some(Value::Bool(false))),
-        _ => match wildcard.strip_prefix("$not:") {
-            Some(other) => text.is_some_and(|text| text != other),
-            None => panic!("`{wildcard}` stands for nothing"),
+        _ => match wildcard.split_once(':') {
+            Some(("$not", other)) => text.is_some_and(|text| text != other),
+            Some(("$has", part)) => text.is_some_and(|text| text.contains(part)),
+            _ => panic!("`{wildcard}` stands for nothing"),
         },
     }
 }
@@ -93,6 +94,7 @@ fn a_pattern_is_partial_in_objects_and_exact_in_arrays() {
         json!({"a": 1, "z": "$absent"}),
         json!({"b": [{"c": "x"}, {"c": "$not:x", "d": "$untrue"}], "t": "$timestamp"}),
         json!({"b": {"$contains": [{"c": "y"}]}}),
+        json!({"t": "$has:-01T"}),
     ] {
         assert_eq!(differences(&pattern, &value), [""; 0], "{pattern}");
     }
@@ -103,6 +105,7 @@ fn a_pattern_is_partial_in_objects_and_exact_in_arrays() {
         json!({"b": [{"d": "$untrue"}, {}]}),
         json!({"b": {"$contains": [{"c": "z"}]}}),
         json!({"b": "$string"}),
+        json!({"t": "$has:-02T"}),
         json!({"z": "$any"}),
     ] {
         assert_eq!(differences(&pattern, &value).len(), 1, "{pattern}");

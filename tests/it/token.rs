@@ -4,8 +4,10 @@
 use serde_json::{Value, json};
 
 use crate::app::TestApp;
+use crate::cli::refused;
 use crate::client::Client;
-use crate::home;
+use crate::db::unbroken;
+use crate::home::{self, Home};
 
 /// A new token, and a client that has it.
 fn create(app: &TestApp, name: &str, scope: &str) -> (Value, Client) {
@@ -150,5 +152,129 @@ async fn no_secret_is_written_anywhere() {
             assert!(!found, "a secret in {}", path.display());
         }
         assert!(!app.stderr().contains(secret));
+    }
+}
+
+/// An end that is over, for the row of a token.
+const PAST: &str = "2026-01-31T09:30:00.000Z";
+
+#[tokio::test]
+async fn a_token_ends_when_its_row_says_so_and_not_before() {
+    let app = TestApp::start();
+    let (token, old) = create(&app, "rotating", "provision");
+    let id = text(&token, "id");
+    let rotated = app.cli_json(["token", "rotate", id, "--overlap-hours", "1"]);
+    let new = app.client.with_token(text(&rotated, "token"));
+    for client in [&old, &new] {
+        assert_eq!(status(client).await, 200, "both in the overlap");
+    }
+    let again = refused(&app.cli(["token", "rotate", id]));
+    assert!(again.contains(text(&rotated, "id")), "{again}");
+
+    // Its end comes, as seen by a server that has verified it long ago.
+    let expires = |id: &str| {
+        let row = app.row("SELECT expires FROM token WHERE id = ?1", [id]);
+        text(&row, "expires").to_owned()
+    };
+    let end = |id: &str, at: &str| {
+        app.sql(&format!(
+            "UPDATE token SET expires = '{at}' WHERE id = '{id}'"
+        ));
+    };
+    assert!(expires(id) < expires(text(&rotated, "id")));
+    end(id, PAST);
+    assert_eq!(status(&old).await, 401);
+    assert_eq!(status(&new).await, 200);
+    let later = expires(text(&rotated, "id"));
+    end(text(&rotated, "id"), PAST);
+    assert_eq!(status(&new).await, 401);
+    end(text(&rotated, "id"), &later);
+    assert_eq!(status(&new).await, 200);
+    assert_eq!(status(&old).await, 401);
+
+    // A token whose end is near is not prolonged by the overlap.
+    let (token, _) = create(&app, "ending", "read");
+    let id = text(&token, "id");
+    end(id, PAST);
+    app.cli_json(["token", "rotate", id, "--overlap-hours", "1"]);
+    assert_eq!(expires(id), PAST);
+}
+
+#[tokio::test]
+async fn when_a_token_was_used_is_written_at_a_clean_stop() {
+    let mut app = TestApp::start();
+    let (used, client) = create(&app, "used", "read");
+    let (idle, _) = create(&app, "idle", "read");
+    assert_eq!(status(&client).await, 200);
+    app.stop();
+    let last_used = |app: &TestApp, token: &Value| {
+        let list = app.cli_json(["token", "list"]);
+        let mut list = list.as_array().unwrap().iter();
+        let listed = list.find(|entry| entry["id"] == token["id"]).unwrap();
+        listed["last_used"].clone()
+    };
+    assert_eq!(last_used(&app, &idle), Value::Null);
+    assert!(last_used(&app, &used).is_string());
+    app.sql(&format!("UPDATE token SET last_used = '{PAST}'"));
+    app.resume();
+    let client = app.client.with_token(text(&used, "token"));
+    assert_eq!(status(&client).await, 200);
+    app.stop();
+    assert_ne!(last_used(&app, &used), PAST, "the later use counts");
+    assert_eq!(last_used(&app, &idle), PAST);
+}
+
+#[test]
+fn a_name_that_would_not_fit_on_a_line_is_refused() {
+    let home = Home::new();
+    let count = || home.rows("SELECT id FROM token", []).len();
+    let before = count();
+    let long = "x".repeat(101);
+    for name in [
+        "a\nb",
+        "a\tb",
+        "a\u{1b}[31mb",
+        "a\u{7f}",
+        "a\u{85}b",
+        "",
+        "  ",
+        &long,
+    ] {
+        let output = home.cli(["token", "create", name, "--scope", "read"]);
+        refused(&output);
+    }
+    assert_eq!(count(), before);
+    let row = home.row(
+        "SELECT count(*) AS refused FROM audit WHERE verdict = 'refused'",
+        [],
+    );
+    assert_eq!(
+        row["refused"], 0,
+        "a wrong name gets no further than the command"
+    );
+    let made = home.cli_json(["token", "create", " Zoë's laptop ", "--scope", "read"]);
+    assert_eq!(made["name"], "Zoë's laptop");
+    unbroken(&home.database());
+}
+
+#[test]
+fn a_token_that_could_not_be_shown_is_named_so_that_it_can_be_ended() {
+    let home = Home::new();
+    for args in [
+        &["token", "create", "lost", "--scope", "read"][..],
+        &["token", "create", "lost", "--scope", "read", "--json"],
+    ] {
+        let mut command = home.command(args.iter().copied());
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        let output = command.stdout(full.unwrap()).output().unwrap();
+        let stderr = refused(&output);
+        let row = home.row(
+            "SELECT id FROM token WHERE name = 'lost' AND revoked IS NULL",
+            [],
+        );
+        let id = text(&row, "id");
+        assert!(stderr.contains(&format!("token revoke {id}")), "{stderr}");
+        assert!(!stderr.contains("slt_"), "{stderr}");
+        assert!(home.cli(["token", "revoke", id]).status.success());
     }
 }

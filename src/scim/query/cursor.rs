@@ -7,6 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use serde_json::Value;
 
 use super::{Page, Query};
+use crate::scim::schema::ResourceType;
 use crate::scim::{Error, ScimType};
 
 /// Where a page ended.
@@ -20,9 +21,9 @@ pub struct Place {
 
 impl Query {
     /// The cursor of the page after one that ended at `place`.
-    pub fn cursor_after(&self, place: &Place) -> String {
+    pub fn cursor_after(&self, place: &Place, resource_type: ResourceType) -> String {
         let text = Value::from(vec![
-            self.fingerprint().into(),
+            self.fingerprint(resource_type).into(),
             place.seq.into(),
             place.sorted_by.clone(),
         ])
@@ -36,7 +37,7 @@ impl Query {
     }
 
     /// Where the page that this query asks for starts: none for the first, and for one by index.
-    pub fn place(&self) -> Result<Option<Place>, Error> {
+    pub fn place(&self, resource_type: ResourceType) -> Result<Option<Place>, Error> {
         let Page::Cursor {
             cursor: Some(cursor),
             ..
@@ -44,10 +45,11 @@ impl Query {
         else {
             return Ok(None);
         };
-        let place = read(cursor).filter(|(fingerprint, _)| *fingerprint == self.fingerprint());
-        match place {
-            Some((_, place)) => Ok(Some(place)),
-            None => Err(Error::new(
+        match read(cursor) {
+            Some((fingerprint, place)) if fingerprint == self.fingerprint(resource_type) => {
+                Ok(Some(place))
+            }
+            _ => Err(Error::new(
                 ScimType::InvalidCursor,
                 "the cursor is not one of this query; start again without a value",
             )),
@@ -55,11 +57,11 @@ impl Query {
     }
 
     /// What has to be the same in each page of a list.
-    fn fingerprint(&self) -> u64 {
+    fn fingerprint(&self, resource_type: ResourceType) -> u64 {
         let mut hasher = DefaultHasher::new();
         let filter = self.filter.as_ref().map(ToString::to_string);
         let sort_by = self.sort_by.as_ref().map(ToString::to_string);
-        (filter, sort_by, self.descending).hash(&mut hasher);
+        (resource_type, filter, sort_by, self.descending).hash(&mut hasher);
         hasher.finish()
     }
 }
@@ -79,7 +81,7 @@ fn read(cursor: &str) -> Option<(u64, Place)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scim::schema::{CUSTOM_URN, ResourceType, Schemas};
+    use crate::scim::schema::{CUSTOM_URN, Schemas};
 
     fn query(text: &str) -> Query {
         let schemas = Schemas::new(CUSTOM_URN, &[]);
@@ -93,10 +95,12 @@ mod tests {
             seq: 42,
             sorted_by: "Ö\"".into(),
         };
-        let cursor = query("cursor&sortBy=userName").cursor_after(&place);
+        let cursor = query("cursor&sortBy=userName").cursor_after(&place, ResourceType::User);
         let next = query(&format!("sortBy=userName&cursor={cursor}&count=5"));
-        assert_eq!(next.place().unwrap(), Some(place));
-        assert_eq!(query("cursor").place().unwrap(), None);
+        assert_eq!(next.place(ResourceType::User).unwrap(), Some(place));
+        assert_eq!(query("cursor").place(ResourceType::User).unwrap(), None);
+        let error = next.place(ResourceType::Group).unwrap_err();
+        assert_eq!(error.kind, ScimType::InvalidCursor);
     }
 
     #[test]
@@ -105,7 +109,7 @@ mod tests {
             seq: 42,
             sorted_by: Value::Null,
         };
-        let cursor = query("cursor&filter=active eq true").cursor_after(&place);
+        let cursor = query("cursor&filter=active eq true").cursor_after(&place, ResourceType::User);
         for wrong in [
             cursor.as_str(),
             "ab",
@@ -115,7 +119,8 @@ mod tests {
             "5b5d",
             "5b302c302c305d",
         ] {
-            let error = query(&format!("cursor={wrong}")).place().unwrap_err();
+            let query = query(&format!("cursor={wrong}"));
+            let error = query.place(ResourceType::User).unwrap_err();
             assert_eq!(error.kind, ScimType::InvalidCursor, "{wrong}");
         }
     }

@@ -8,6 +8,10 @@ use crate::scim::path::{AttrPath, Path};
 use crate::scim::schema::{ResourceType, Schemas};
 use crate::scim::{Error, Object, ScimType};
 
+/// Bytes in the URN of an extension that is taken apart. Each of its attributes is named with it: without a limit, a
+/// long one with many attributes would fill the memory.
+const MAX_URN: usize = 255;
+
 /// The attributes of `bag` with their values, in its order. An extension that is no object stands under its own path.
 /// Keys that are no path stand under their own name: it is unknown, and skipped like every unknown one.
 pub(in crate::scim) fn entries(
@@ -31,7 +35,7 @@ pub(in crate::scim) fn entries(
                 extend(&mut entries, &urn, inner, resource_type, schemas);
             }
             (Path::Attribute(attr), Value::Object(inner))
-                if is_unknown_extension(&attr, resource_type, schemas) =>
+                if key.len() <= MAX_URN && is_unknown_extension(&attr, resource_type, schemas) =>
             {
                 extend(&mut entries, &key, inner, resource_type, schemas);
             }

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::bag::not_an_object;
 use super::list::{change_elements, change_list, change_single};
 use super::value::{is_empty, prune};
+use super::work::{Work, weight_of};
 use crate::scim::filter::Filter;
 use crate::scim::path::{AttrPath, Path};
 use crate::scim::schema::{Attribute, COMMON, Mutability, Place, ResourceType, Schemas, find};
@@ -13,6 +14,10 @@ use crate::scim::{Error, Object, ScimType};
 
 /// The attribute that a stored user always has: without it nobody could say whether the account is in use.
 const ACTIVE: &str = "active";
+
+/// Names of an extension that is kept as it comes which are looked through, for one in any letter case, in the time of
+/// a step of [`Work`].
+const NAMES_A_STEP: usize = 64;
 
 /// What happens to a target. A value that means "absent" takes away what is there (C-47, C-64).
 #[derive(Clone)]
@@ -44,6 +49,7 @@ pub(in crate::scim) struct Editor<'a> {
     pub transient: Object,
     /// Names of what was not stored.
     pub skipped: Vec<String>,
+    work: Work,
 }
 
 /// The part of an attribute that a path means.
@@ -61,6 +67,7 @@ impl<'a> Editor<'a> {
             attributes,
             transient: Object::new(),
             skipped: Vec::new(),
+            work: Work::new(),
         }
     }
 
@@ -112,9 +119,9 @@ impl<'a> Editor<'a> {
         };
         match place {
             Place::Unknown => self.skip_unknown(attr, &part, change),
-            Place::Open { urn } => self.change_loose(Some(urn), &attr.name, &part, change),
+            Place::Open { urn } => self.change_loose(Some(urn), &attr.name, &part, change)?,
             Place::Known { urn, attribute } if schemas.kept_at_root().contains(attribute) => {
-                self.change_loose(urn, attribute.name, &part, change);
+                self.change_loose(urn, attribute.name, &part, change)?;
             }
             Place::Known { urn, attribute } => {
                 if self.is_writable(attribute, &change, naming)? {
@@ -173,6 +180,7 @@ impl<'a> Editor<'a> {
             },
         };
         let old = self.take(urn, attribute.name);
+        self.work.spend(old.as_ref().map_or(1, weight_of))?;
         let fixed = (attribute.required || attribute.name == ACTIVE)
             .then(|| old.clone())
             .flatten();
@@ -183,10 +191,18 @@ impl<'a> Editor<'a> {
                 _ => vec![],
             };
             match (part.filter, sub) {
-                (None, None) => change_list(attribute, &mut list, change, &mut skipped)?,
-                (filter, sub) => {
-                    change_elements(attribute, &mut list, filter, sub, change, &mut skipped)?;
+                (None, None) => {
+                    change_list(attribute, &mut list, change, &mut skipped, &mut self.work)?;
                 }
+                (filter, sub) => change_elements(
+                    attribute,
+                    &mut list,
+                    filter,
+                    sub,
+                    change,
+                    &mut skipped,
+                    &mut self.work,
+                )?,
             }
             (!list.is_empty()).then_some(Value::Array(list))
         } else {
@@ -213,22 +229,32 @@ impl<'a> Editor<'a> {
     }
 
     /// Changes an attribute that is kept as it comes. Any value replaces the old one: no schema says what it is.
-    fn change_loose(&mut self, urn: Option<&str>, name: &str, part: &Part<'_>, change: Change) {
+    fn change_loose(
+        &mut self,
+        urn: Option<&str>,
+        name: &str,
+        part: &Part<'_>,
+        change: Change,
+    ) -> Result<(), Error> {
         if part.filter.is_some() {
             self.skip(urn, name.to_owned());
-            return;
+            return Ok(());
         }
-        let name = self
-            .holder(urn)
-            .and_then(|holder| own_name(holder, name))
-            .unwrap_or(name)
-            .to_owned();
+        let (names, name) = match self.holder(urn) {
+            Some(holder) => (holder.len(), own_name(holder, name).unwrap_or(name)),
+            None => (0, name),
+        };
+        let name = name.to_owned();
         let old = self.take(urn, &name);
+        let inner = old.as_ref().and_then(Value::as_object);
+        self.work
+            .spend((names + inner.map_or(0, Object::len)) / NAMES_A_STEP)?;
         let new = match part.sub {
             None => loose(old, change),
             Some(sub) => loose_sub(old, sub, change),
         };
         self.put(urn, &name, new);
+        Ok(())
     }
 
     /// Names what is not stored, and keeps its value at hand for the mappings.

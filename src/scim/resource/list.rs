@@ -1,13 +1,15 @@
-//! Changes of one attribute's value, single or multi-valued, and which values of a list are the same. Indexes never
-//! name a value: values are found by what they hold (T-26).
+//! Changes of one attribute's value, single or multi-valued. What takes longer the more values there are is counted as
+//! [`Work`] first.
 
 use serde_json::Value;
 
 use super::edit::Change;
-use super::value::{coerce, coerce_in, elements, given, limit, merge};
+use super::same::{Known, Listed, covers, holds, same};
+use super::value::{coerce, coerce_in, elements, given, limit, merge, set, settings};
+use super::work::{Work, text, weight};
 use crate::scim::filter::Filter;
 use crate::scim::schema::Attribute;
-use crate::scim::{Error, Object, fold};
+use crate::scim::{Error, Object};
 
 /// Changes the value of a single-valued attribute, or its sub-attribute `sub`.
 pub(super) fn change_single(
@@ -87,12 +89,13 @@ pub(super) fn change_list(
     list: &mut Vec<Value>,
     change: Change,
     skipped: &mut Vec<String>,
+    work: &mut Work,
 ) -> Result<(), Error> {
     match change {
         Change::Add(value) => {
-            for element in elements(attribute, value, skipped)? {
-                add(attribute, list, element);
-            }
+            let new = elements(attribute, value, skipped)?;
+            work.spend(comparisons(list.len(), &new))?;
+            add(attribute, list, new);
             limit(attribute, list.len())?;
         }
         Change::Replace(value) => {
@@ -102,11 +105,19 @@ pub(super) fn change_list(
         Change::Remove(None) => list.clear(),
         Change::Remove(Some(value)) => {
             let listed = elements(attribute, value, skipped)?;
-            let is_listed = |old: &Object| listed.iter().any(|new| covers(attribute, old, new));
-            list.retain(|old| !old.as_object().is_some_and(is_listed));
+            work.spend(comparisons(list.len(), &listed))?;
+            let listed = Listed::new(attribute, &listed);
+            list.retain(|old| !old.as_object().is_some_and(|old| listed.names(old)));
         }
     }
     Ok(())
+}
+
+/// Steps to find each of `given` among the values of a list and one another: one each, but what has no `value` to be
+/// found by is compared with all.
+fn comparisons(values: usize, given: &[Object]) -> usize {
+    let unnamed = given.iter().filter(|given| !given.contains_key("value"));
+    given.len() + unnamed.count() * (values + given.len())
 }
 
 /// Changes those elements that `filter` matches, or all, or their sub-attribute `sub`. Where none matches, adding and
@@ -119,7 +130,13 @@ pub(super) fn change_elements(
     sub: Option<&Attribute>,
     change: Change,
     skipped: &mut Vec<String>,
+    work: &mut Work,
 ) -> Result<(), Error> {
+    let value = match &change {
+        Change::Add(value) | Change::Replace(value) => Some(value),
+        Change::Remove(value) => value.as_ref(),
+    };
+    work.spend_on_each(list, filter, value.map_or(0, text))?;
     let matched: Vec<bool> = list
         .iter()
         .map(|element| filter.is_none_or(|filter| filter.matches_element(element, attribute)))
@@ -137,12 +154,11 @@ pub(super) fn change_elements(
             return remove_elements(attribute, list, &matched, sub, value, skipped);
         }
     };
-    let mut set = Object::new();
-    merge(attribute, &mut set, given.clone(), skipped)?;
-    if set.is_empty() {
+    let settings = settings(attribute, given, skipped)?;
+    if settings.values().all(Value::is_null) {
         // Nothing but nulls: no element is made for them, and none stays that held nothing else.
         for element in selected(list, &matched) {
-            merge(attribute, element, given.clone(), skipped)?;
+            set(element, &settings);
         }
         drop_bare(list, &matched);
         return Ok(());
@@ -151,12 +167,13 @@ pub(super) fn change_elements(
     if let Some(implied) = filter.and_then(|filter| filter.implied(attribute)) {
         merge(attribute, &mut built, implied, skipped)?;
     }
-    merge(attribute, &mut built, given.clone(), skipped)?;
+    set(&mut built, &settings);
     let Some(first) = matched.iter().position(|matched| *matched) else {
         // The change before may have taken from the element what the filter asks for.
+        work.spend(weight(list).saturating_mul(built.len()))?;
         let mut elements = list.iter().filter_map(Value::as_object);
-        if !elements.any(|element| holds(attribute, element, built.iter())) {
-            add(attribute, list, built);
+        if !elements.any(|element| holds(attribute, element, &built)) {
+            add(attribute, list, vec![built]);
         }
         return limit(attribute, list.len());
     };
@@ -164,10 +181,10 @@ pub(super) fn change_elements(
         if whole {
             element.clone_from(&built);
         } else {
-            merge(attribute, element, given.clone(), skipped)?;
+            set(element, &settings);
         }
     }
-    if is_primary(if whole { &built } else { &set }) {
+    if is_primary(if whole { &built } else { &settings }) {
         crown(list, first);
     }
     Ok(())
@@ -199,22 +216,23 @@ fn remove_elements(
     Ok(())
 }
 
-/// Adds an element, or completes the one that is the same. A new primary value takes the place of the old (C-59).
-fn add(attribute: &Attribute, list: &mut Vec<Value>, new: Object) {
-    let identified = new.contains_key("value");
-    let place = list
-        .iter()
-        .filter_map(Value::as_object)
-        .position(|old| covers(attribute, old, &new) && (identified || !old.contains_key("value")))
-        .unwrap_or(list.len());
-    let crowned = is_primary(&new);
-    match list.get_mut(place).and_then(Value::as_object_mut) {
-        Some(old) if identified => old.extend(new),
-        Some(_) => {}
-        None => list.push(Value::Object(new)),
-    }
-    if crowned {
-        crown(list, place);
+/// Adds each element, or completes the one that is the same. A new primary value takes the place of the old (C-59).
+fn add(attribute: &Attribute, list: &mut Vec<Value>, elements: Vec<Object>) {
+    let mut known = Known::new(attribute, list);
+    for new in elements {
+        let place = known.place(&new).unwrap_or(list.len());
+        let crowned = is_primary(&new);
+        match list.get_mut(place).and_then(Value::as_object_mut) {
+            Some(old) if new.contains_key("value") => old.extend(new),
+            Some(_) => {}
+            None => {
+                known.learn(&new, place);
+                list.push(Value::Object(new));
+            }
+        }
+        if crowned {
+            crown(list, place);
+        }
     }
 }
 
@@ -251,42 +269,6 @@ fn drop_bare(list: &mut Vec<Value>, matched: &[bool]) {
         });
         matched.next() != Some(&true) || !bare
     });
-}
-
-/// Whether `new` names the value that `old` is: the same `value`, and the same `type` if it says one (RFC 7643 §2.4);
-/// or else, without a `value`, nothing that `old` does not hold.
-fn covers(attribute: &Attribute, old: &Object, new: &Object) -> bool {
-    if !new.contains_key("value") {
-        return holds(attribute, old, new.iter());
-    }
-    holds(
-        attribute,
-        old,
-        new.iter()
-            .filter(|(name, _)| *name == "value" || *name == "type"),
-    )
-}
-
-/// Whether `old` has all these sub-attributes.
-fn holds<'n>(
-    attribute: &Attribute,
-    old: &Object,
-    mut new: impl Iterator<Item = (&'n String, &'n Value)>,
-) -> bool {
-    new.all(|(name, value)| {
-        attribute
-            .sub(name)
-            .is_some_and(|sub| same(sub, old.get(name), Some(value)))
-    })
-}
-
-fn same(attribute: &Attribute, a: Option<&Value>, b: Option<&Value>) -> bool {
-    match (a, b) {
-        (Some(Value::String(a)), Some(Value::String(b))) if !attribute.case_exact => {
-            fold::same(a, b)
-        }
-        _ => a == b,
-    }
 }
 
 fn into_object(value: Option<Value>) -> Object {

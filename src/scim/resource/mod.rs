@@ -6,9 +6,11 @@ mod bag;
 mod edit;
 mod list;
 mod render;
+mod same;
 #[cfg(test)]
 mod tests;
 mod value;
+mod work;
 
 use std::fmt;
 
@@ -33,6 +35,22 @@ pub struct Parsed {
     /// Names of everything that was sent and is not stored: `company`, `addresses.floor`, `urn:…:User:city`. Values
     /// are never among them.
     pub skipped: Vec<String>,
+}
+
+impl Parsed {
+    /// Names of all attributes that were sent, stored or not; those of extensions behind their URN.
+    pub fn names(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        for (name, value) in self.attributes.iter().chain(&self.transient.0) {
+            match value {
+                Value::Object(extension) if name.contains(':') => {
+                    names.extend(extension.keys().map(|key| format!("{name}:{key}")));
+                }
+                _ => names.push(name.clone()),
+            }
+        }
+        distinct(names)
+    }
 }
 
 /// Attributes that are not stored: those of the custom extension and of unknown ones under their URN, and unknown ones

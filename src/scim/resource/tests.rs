@@ -254,6 +254,57 @@ fn refuses_what_it_cannot_store() {
 }
 
 #[test]
+fn names_can_be_read() {
+    for name in [" ", "\u{a0}\t", "a\u{0}b", "a\nb", "\u{1b}[31ma", "a\u{85}"] {
+        for (resource_type, attribute) in [
+            (ResourceType::User, "userName"),
+            (ResourceType::Group, "displayName"),
+        ] {
+            let error = parse(json!({attribute: name}), resource_type, &table()).unwrap_err();
+            let detail =
+                format!("{attribute} must hold more than blanks, and no control characters");
+            assert_eq!(
+                error,
+                Error::new(ScimType::InvalidValue, detail),
+                "{name:?}"
+            );
+        }
+        assert!(user(with(json!({"displayName": name}))).is_ok(), "{name:?}");
+    }
+    assert!(user(json!({"userName": " Zoë O'Neil "})).is_ok());
+}
+
+#[test]
+fn a_long_urn_is_not_repeated() {
+    let urn = |letters| format!("urn:{}:2.0:User", "x".repeat(letters));
+    let parsed = user(with(json!({urn(200): {"a": 1, "b": 1}}))).unwrap();
+    assert_eq!(
+        parsed.skipped,
+        [format!("{}:a", urn(200)), format!("{}:b", urn(200))]
+    );
+    let parsed = user(with(json!({urn(250): {"a": 1, "b": 1}}))).unwrap();
+    assert_eq!(parsed.skipped, [urn(250)]);
+}
+
+#[test]
+fn a_body_does_only_so_much_work() {
+    let emails: Vec<_> = (0..1_000).map(|n| format!("ü{n}")).collect();
+    let mut body = with(json!({"emails": emails}));
+    assert!(user(body.clone()).is_ok());
+    for n in 0..100 {
+        body[format!("emails[value eq \"é{n}\"].display")] = "d".into();
+    }
+    assert_eq!(user(body).unwrap_err().kind, ScimType::TooMany);
+
+    let open = |names| {
+        let names: Object = (0..names).map(|n| (n.to_string(), 1.into())).collect();
+        with(json!({OPEN_URN: names}))
+    };
+    assert!(user(open(2_000)).is_ok());
+    assert_eq!(user(open(20_000)).unwrap_err().kind, ScimType::TooMany);
+}
+
+#[test]
 fn groups_keep_their_members() {
     let body = json!({
         "schemas": [GROUP_URN, "http://schemas.microsoft.com/2006/11/ResourceManagement/ADSCIM/2.0/Group"],

@@ -53,6 +53,13 @@ pub(super) fn coerce_in(
             Ok(Some(false.into()))
         }
         (Type::Boolean, _) => Err(mistyped(parent, attribute, "true or false")),
+        (_, Value::String(text)) if attribute.required && !is_legible(&text) => Err(Error::new(
+            ScimType::InvalidValue,
+            format!(
+                "{} must hold more than blanks, and no control characters",
+                attribute.name
+            ),
+        )),
         (_, Value::String(text)) => Ok(Some(text.into())),
         _ => Err(mistyped(parent, attribute, "a string")),
     }
@@ -127,21 +134,38 @@ pub(super) fn merge(
     given: Object,
     skipped: &mut Vec<String>,
 ) -> Result<(), Error> {
+    set(object, &settings(attribute, given, skipped)?);
+    Ok(())
+}
+
+/// What `given` says of the sub-attributes, under their own names: null of those that it names without a value.
+pub(super) fn settings(
+    attribute: &Attribute,
+    given: Object,
+    skipped: &mut Vec<String>,
+) -> Result<Object, Error> {
+    let mut settings = Object::new();
     for (name, value) in given {
         match attribute.sub(&name) {
-            Some(sub) => match coerce_in(Some(attribute), sub, value, skipped)? {
-                Some(value) => {
-                    object.insert(sub.name.to_owned(), value);
-                }
-                None => {
-                    object.shift_remove(sub.name);
-                }
-            },
+            Some(sub) => {
+                let value = coerce_in(Some(attribute), sub, value, skipped)?;
+                settings.insert(sub.name.to_owned(), value.unwrap_or_default());
+            }
             None if is_empty(&value) => {}
             None => skipped.push(format!("{}.{name}", attribute.name)),
         }
     }
-    Ok(())
+    Ok(settings)
+}
+
+/// Carries out [`settings`].
+pub(super) fn set(object: &mut Object, settings: &Object) {
+    for (name, value) in settings {
+        match value {
+            Value::Null => object.shift_remove(name),
+            value => object.insert(name.clone(), value.clone()),
+        };
+    }
 }
 
 /// Whether a value means that there is none (RFC 7643 §2.5, C-21, C-64).
@@ -152,6 +176,12 @@ pub(super) fn is_empty(value: &Value) -> bool {
         Value::Array(values) => values.is_empty(),
         Value::Object(_) | Value::Bool(_) | Value::Number(_) => false,
     }
+}
+
+/// Whether a name can stand in a list that people and programs read: a control character ends a line or, as NUL does
+/// for programs in C, the name.
+fn is_legible(name: &str) -> bool {
+    !name.trim().is_empty() && !name.contains(char::is_control)
 }
 
 /// A value of an attribute that no schema describes, without the parts that mean "absent".

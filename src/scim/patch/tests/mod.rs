@@ -3,6 +3,7 @@
 
 mod dialects;
 mod lists;
+mod work;
 
 use serde_json::{Value, json};
 
@@ -158,6 +159,16 @@ fn refusals() {
             "required emptied",
             operations(json!([{"op": "replace", "value": {"userName": null}}])),
             ScimType::Mutability,
+        ),
+        (
+            "required made blank",
+            one("replace", "userName", json!(" ")),
+            ScimType::InvalidValue,
+        ),
+        (
+            "required with a control character",
+            operations(json!([{"op": "add", "value": {"userName": "secret\u{0}"}}])),
+            ScimType::InvalidValue,
         ),
         (
             "type",

@@ -1,0 +1,278 @@
+//! `scimlite mapping`: the rules that give new accounts their profile and storage.
+
+use std::io::Read;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::profile::{Limit, limit};
+use super::{Common, or_dash, print, table, with_directory};
+use crate::directory::Directory;
+use crate::directory::audit::Origin;
+use crate::directory::mappings::{
+    Condition, Edit, Mapping, NewMapping, split_values, to_json, warnings,
+};
+use crate::scim::resource;
+use crate::scim::schema::ResourceType;
+
+/// Arguments of `mapping`.
+#[derive(Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a mapping: last, but above a trailing one for any user
+    Add(Add),
+    /// List all mappings, the top first
+    List,
+    /// Change a mapping's name or target; whom it takes never changes
+    Edit {
+        /// Its name
+        name: String,
+        /// Another name
+        #[arg(long = "name", value_name = "N")]
+        new_name: Option<String>,
+        /// Another profile
+        #[arg(long, value_name = "P")]
+        profile: Option<String>,
+        /// Another storage
+        #[arg(long, value_name = "S")]
+        storage: Option<String>,
+        /// Another quota in GB: 0 is unlimited, none follows the profile
+        #[arg(long, value_name = "N", value_parser = limit::<0>)]
+        quota_gb: Option<Limit>,
+    },
+    /// Move a mapping to another place
+    Move {
+        /// Its name
+        name: String,
+        /// Its new place: 1 is the top, or up, or down
+        #[arg(long, value_name = "POSITION")]
+        to: String,
+    },
+    /// Remove a mapping; the accounts that it made stay
+    Remove {
+        /// Its name
+        name: String,
+    },
+    /// Tell which mapping would take a user, and why the ones above it would not; nothing is written
+    Test {
+        /// A file with the user as SCIM JSON, or - for standard input
+        file: String,
+    },
+}
+
+#[derive(Args)]
+#[command(group = clap::ArgGroup::new("whom").required(true))]
+struct Add {
+    /// What to call it
+    name: String,
+    /// Take any user
+    #[arg(long, group = "whom")]
+    any: bool,
+    /// Take users that have one of the values under this name
+    #[arg(long, group = "whom", value_name = "A", requires = "values")]
+    attribute: Option<String>,
+    /// The values, apart at ; if there is one, else at ,
+    #[arg(long, value_name = "LIST", requires = "attribute")]
+    values: Option<String>,
+    /// Take users that this SCIM filter matches
+    #[arg(long, group = "whom", value_name = "F")]
+    filter: Option<String>,
+    /// The profile of their accounts
+    #[arg(long, value_name = "P")]
+    profile: String,
+    /// The storage of their accounts
+    #[arg(long, value_name = "S")]
+    storage: String,
+    /// The quota of each account in GB: 0 is unlimited, none follows the profile
+    #[arg(long, value_name = "N", value_parser = limit::<0>)]
+    quota_gb: Option<Limit>,
+    /// Have the local product send an activation mail
+    #[arg(long)]
+    activation_email: bool,
+    /// Show what would be made, the values apart, without making it
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Add {
+    fn mapping(self) -> NewMapping {
+        let condition = match (self.attribute, self.filter) {
+            (Some(name), _) => Condition::Attribute {
+                name,
+                values: split_values(&self.values.unwrap_or_default()),
+            },
+            (None, Some(filter)) => Condition::Filter(filter),
+            (None, None) => Condition::Any,
+        };
+        NewMapping {
+            name: self.name,
+            condition,
+            profile: self.profile,
+            storage: self.storage,
+            quota_gb: self.quota_gb.and_then(|limit| limit.0),
+            activation_email: self.activation_email,
+        }
+    }
+}
+
+/// Runs the command.
+pub fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let Arguments { command, common } = arguments;
+    with_directory(&common, async |directory, origin| {
+        act(command, directory, origin, common.json).await
+    })
+}
+
+async fn act(
+    command: Command,
+    directory: &Directory,
+    origin: &Origin,
+    json: bool,
+) -> anyhow::Result<()> {
+    let told = |value: Value, text: String| match json {
+        true => print(value),
+        false => print(text),
+    };
+    match command {
+        Command::Add(add) => {
+            let dry_run = add.dry_run;
+            let new = add.mapping();
+            if dry_run {
+                let condition = shown(&new.condition);
+                let value = json!({"name": new.name, "condition": condition, "dry_run": true});
+                return told(value, format!("Would take {condition}. Nothing was made."));
+            }
+            let (mappings, place) = directory.add_mapping(origin, new).await?;
+            let made = mappings.get(place - 1).map(to_json);
+            let text = mappings.get(place - 1).map(|mapping| {
+                let condition = shown(&mapping.condition);
+                format!(
+                    "Mapping {} takes {condition}; it is in place {place}.",
+                    mapping.name
+                )
+            });
+            warn(&mappings);
+            told(
+                json!({"position": place, "mapping": made, "warnings": warnings(&mappings)}),
+                text.unwrap_or_default(),
+            )
+        }
+        Command::List => {
+            let mappings = directory.mappings()?;
+            warn(&mappings);
+            told(mappings.iter().map(to_json).collect(), listed(&mappings))
+        }
+        Command::Edit {
+            name,
+            new_name,
+            profile,
+            storage,
+            quota_gb,
+        } => {
+            let edit = Edit {
+                name: new_name,
+                profile,
+                storage,
+                quota_gb: quota_gb.map(|limit| limit.0),
+            };
+            let mapping = directory.edit_mapping(origin, &name, edit).await?;
+            told(to_json(&mapping), listed(&[mapping]))
+        }
+        Command::Move { name, to } => {
+            let position = position(&directory.mappings()?, &name, &to)?;
+            let mappings = directory.move_mapping(origin, &name, position).await?;
+            warn(&mappings);
+            told(mappings.iter().map(to_json).collect(), listed(&mappings))
+        }
+        Command::Remove { name } => {
+            let mappings = directory.remove_mapping(origin, &name).await?;
+            warn(&mappings);
+            let text = format!("Mapping {name} is removed; its accounts stay.");
+            told(json!({"name": name, "removed": true}), text)
+        }
+        Command::Test { file } => {
+            let body = serde_json::from_str(&read(&file)?)
+                .with_context(|| format!("{file} is not JSON"))?;
+            let parsed = resource::parse(body, ResourceType::User, directory.schemas())?;
+            let decision = directory.test_mappings(&parsed)?;
+            let mut lines: Vec<_> = decision
+                .tried
+                .iter()
+                .map(|(mapping, matched, why)| {
+                    let mark = if *matched { "takes it" } else { "does not" };
+                    format!("{mapping}: {mark}: {why}")
+                })
+                .collect();
+            if decision.winner.is_none() {
+                lines.push("No mapping takes it: the user would be refused.".to_owned());
+            }
+            told(Value::Object(decision.to_json()), lines.join("\n"))
+        }
+    }
+}
+
+/// The place that `to` names for a mapping, from 1.
+fn position(mappings: &[Mapping], name: &str, to: &str) -> anyhow::Result<usize> {
+    let place = mappings.iter().position(|mapping| mapping.name == name);
+    let place = place.map_or(1, |place| place + 1);
+    match to {
+        "up" => Ok(place.saturating_sub(1).max(1)),
+        "down" => Ok((place + 1).min(mappings.len().max(1))),
+        number => number
+            .parse()
+            .with_context(|| format!("{number} is no place: a number from 1, up or down")),
+    }
+}
+
+fn read(file: &str) -> anyhow::Result<String> {
+    let mut text = String::new();
+    match file {
+        "-" => std::io::stdin().read_to_string(&mut text).map(|_| text),
+        file => std::fs::read_to_string(file),
+    }
+    .with_context(|| format!("cannot read {file}"))
+}
+
+/// Tells on stderr what an administrator should know about the rules.
+fn warn(mappings: &[Mapping]) {
+    for warning in warnings(mappings) {
+        super::complain(&format!("warning: {warning}"));
+    }
+}
+
+/// Whom a mapping takes, for people.
+fn shown(condition: &Condition) -> String {
+    match condition {
+        Condition::Any => "any user".to_owned(),
+        Condition::Attribute { name, values } => {
+            let values: Vec<_> = values.iter().map(|value| format!("{value:?}")).collect();
+            format!("{name} = {}", values.join(" or "))
+        }
+        Condition::Filter(filter) => filter.clone(),
+    }
+}
+
+fn listed(mappings: &[Mapping]) -> String {
+    let rows = mappings.iter().zip(1..).map(|(mapping, place)| {
+        [
+            place.to_string(),
+            mapping.name.clone(),
+            mapping.profile_name.clone(),
+            mapping.storage_name.clone(),
+            or_dash(mapping.quota_gb),
+            shown(&mapping.condition),
+        ]
+    });
+    table(
+        ["PLACE", "NAME", "PROFILE", "STORAGE", "QUOTA GB", "TAKES"],
+        rows.collect(),
+    )
+}

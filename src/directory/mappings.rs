@@ -1,0 +1,290 @@
+//! Mappings: the administrator's acts on the rules and their order, and what they would do (design §3.6). How they
+//! decide is in [`mapping`](super::mapping).
+
+use serde_json::{Value, json};
+
+use super::audit::{Entry, Origin};
+use super::mapping::{Decision, decide};
+use super::names::{checked, taken};
+use super::{Directory, Refusal, changed, profiles, storages};
+use crate::scim::filter::Filter;
+use crate::scim::resource::Parsed;
+use crate::scim::schema::ResourceType;
+use crate::scim::{Error, ScimType};
+use crate::store::mappings as table;
+pub use crate::store::mappings::{Condition, Mapping};
+
+/// A mapping that is to be made.
+#[derive(Debug, Clone)]
+pub struct NewMapping {
+    /// Its name.
+    pub name: String,
+    /// Whom it takes.
+    pub condition: Condition,
+    /// Name of the profile.
+    pub profile: String,
+    /// Name of the storage.
+    pub storage: String,
+    /// The account's own quota in GB; 0 is unlimited; none follows the profile.
+    pub quota_gb: Option<i64>,
+    /// Whether the local product shall send an activation mail.
+    pub activation_email: bool,
+}
+
+/// What changes of a mapping; what is none stays. Whom it takes never changes.
+#[derive(Debug, Clone, Default)]
+pub struct Edit {
+    /// Another name.
+    pub name: Option<String>,
+    /// Name of another profile.
+    pub profile: Option<String>,
+    /// Name of another storage.
+    pub storage: Option<String>,
+    /// Another quota in GB; `Some(None)` follows the profile.
+    pub quota_gb: Option<Option<i64>>,
+}
+
+/// The values of a list as an administrator writes it: apart at `;` if there is one, else at `,`, without blanks around
+/// them (design §3.5, §8).
+pub fn split_values(list: &str) -> Vec<String> {
+    let separator = if list.contains(';') { ';' } else { ',' };
+    list.split(separator)
+        .map(str::trim)
+        .filter(|value| !value.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// A mapping as scripts see it.
+pub fn to_json(mapping: &Mapping) -> Value {
+    let (any, attribute, values, filter) = match &mapping.condition {
+        Condition::Any => (true, None, None, None),
+        Condition::Attribute { name, values } => (false, Some(name), Some(values), None),
+        Condition::Filter(filter) => (false, None, None, Some(filter)),
+    };
+    json!({
+        "name": mapping.name,
+        "any": any,
+        "attribute": attribute,
+        "values": values,
+        "filter": filter,
+        "profile": mapping.profile_name,
+        "storage": mapping.storage_name,
+        "quota_gb": mapping.quota_gb,
+        "activation_email": mapping.activation_email,
+    })
+}
+
+/// What an administrator should know about the rules as they stand: sentences.
+pub fn warnings(mappings: &[Mapping]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let any = mappings
+        .iter()
+        .position(|mapping| mapping.condition == Condition::Any);
+    match any.and_then(|place| Some((mappings.get(place)?, mappings.len() - place - 1))) {
+        Some((_, 0)) => {}
+        Some((any, below)) => warnings.push(format!(
+            "mapping {:?} takes any user, so the {below} below it are never reached",
+            any.name
+        )),
+        None => warnings
+            .push("no mapping takes any user: a user that none matches is refused".to_owned()),
+    }
+    for mapping in mappings {
+        if let Condition::Attribute { values, .. } = &mapping.condition
+            && values.is_empty()
+        {
+            warnings.push(format!(
+                "mapping {:?} has no values and takes nobody",
+                mapping.name
+            ));
+        }
+    }
+    warnings
+}
+
+impl Directory {
+    /// All mappings, the top first.
+    pub fn mappings(&self) -> Result<Vec<Mapping>, Refusal> {
+        Ok(self.store.readers.short(table::all)?)
+    }
+
+    /// Makes a mapping: in the last place, but above a trailing one for any user. Gives the mappings as they are then,
+    /// and its place in them, from 1.
+    pub async fn add_mapping(
+        &self,
+        origin: &Origin,
+        new: NewMapping,
+    ) -> Result<(Vec<Mapping>, usize), Refusal> {
+        let name = checked("mapping", &new.name)?;
+        if let Condition::Filter(filter) = &new.condition {
+            Filter::parse(filter, ResourceType::User, self.schemas())?;
+        }
+        let entry = Entry::new("mapping.add", 0).about("mapping", None);
+        self.change(origin, entry, move |connection, entry, _| {
+            entry.target_name = Some(name.clone());
+            let mut mappings = table::all(connection)?;
+            if mappings.iter().any(|mapping| mapping.name == name) {
+                return Err(taken("mapping", &name));
+            }
+            let profile = profiles::existing(connection, &new.profile)?;
+            let storage = storages::existing(connection, &new.storage)?;
+            let mut mapping = Mapping {
+                id: 0,
+                name,
+                condition: new.condition,
+                profile: profile.id,
+                storage: storage.id,
+                profile_name: profile.name,
+                storage_name: storage.name,
+                quota_gb: new.quota_gb,
+                activation_email: new.activation_email,
+            };
+            mapping.id = table::insert(connection, &mapping)?;
+            entry.changes = Some(changed(&Value::Null, &to_json(&mapping)));
+            let last_is_any = mappings
+                .last()
+                .is_some_and(|last| last.condition == Condition::Any);
+            let place = mappings.len() - usize::from(last_is_any);
+            mappings.insert(place, mapping);
+            table::reorder(connection, &mappings)?;
+            entry.because(format!("in place {}", place + 1));
+            Ok((mappings, place + 1))
+        })
+        .await
+    }
+
+    /// Changes a mapping's name or target. Later creations follow it; the accounts that it made stay as they are.
+    pub async fn edit_mapping(
+        &self,
+        origin: &Origin,
+        name: &str,
+        mut edit: Edit,
+    ) -> Result<Mapping, Refusal> {
+        if let Some(name) = &mut edit.name {
+            *name = checked("mapping", name)?;
+        }
+        let name = name.to_owned();
+        let entry = Entry::new("mapping.edit", 0).about("mapping", None);
+        self.change(origin, entry, move |connection, entry, _| {
+            entry.target_name = Some(name.clone());
+            let mappings = table::all(connection)?;
+            let place = place_of(&mappings, &name)?;
+            let before = mappings.get(place).ok_or_else(|| not_found(&name))?;
+            let mut after = before.clone();
+            if let Some(name) = edit.name {
+                let other = mappings
+                    .iter()
+                    .any(|other| other.name == name && other.id != before.id);
+                if other {
+                    return Err(taken("mapping", &name));
+                }
+                after.name = name;
+            }
+            if let Some(profile) = edit.profile {
+                let profile = profiles::existing(connection, &profile)?;
+                (after.profile, after.profile_name) = (profile.id, profile.name);
+            }
+            if let Some(storage) = edit.storage {
+                let storage = storages::existing(connection, &storage)?;
+                (after.storage, after.storage_name) = (storage.id, storage.name);
+            }
+            if let Some(quota_gb) = edit.quota_gb {
+                after.quota_gb = quota_gb;
+            }
+            entry.record(changed(&to_json(before), &to_json(&after)));
+            table::update(connection, &after)?;
+            Ok(after)
+        })
+        .await
+    }
+
+    /// Moves a mapping to another place, from 1. Gives the mappings in their new order.
+    pub async fn move_mapping(
+        &self,
+        origin: &Origin,
+        name: &str,
+        position: usize,
+    ) -> Result<Vec<Mapping>, Refusal> {
+        let name = name.to_owned();
+        let entry = Entry::new("mapping.move", 0).about("mapping", None);
+        self.change(origin, entry, move |connection, entry, _| {
+            entry.target_name = Some(name.clone());
+            let mut mappings = table::all(connection)?;
+            let place = place_of(&mappings, &name)?;
+            if !(1..=mappings.len()).contains(&position) {
+                return Err(Refusal::Invalid(Error::new(
+                    ScimType::InvalidValue,
+                    format!("there are {} places; 1 is the top", mappings.len()),
+                )));
+            }
+            let mapping = mappings.remove(place);
+            mappings.insert(position - 1, mapping);
+            entry.record(changed(
+                &json!({"position": place + 1}),
+                &json!({"position": position}),
+            ));
+            table::reorder(connection, &mappings)?;
+            Ok(mappings)
+        })
+        .await
+    }
+
+    /// Removes a mapping. The accounts that it made stay. Gives the mappings that are left.
+    pub async fn remove_mapping(
+        &self,
+        origin: &Origin,
+        name: &str,
+    ) -> Result<Vec<Mapping>, Refusal> {
+        let name = name.to_owned();
+        let entry = Entry::new("mapping.remove", 0).about("mapping", None);
+        self.change(origin, entry, move |connection, entry, _| {
+            entry.target_name = Some(name.clone());
+            let mut mappings = table::all(connection)?;
+            let mapping = mappings.remove(place_of(&mappings, &name)?);
+            entry.changes = Some(changed(&to_json(&mapping), &Value::Null));
+            table::remove(connection, mapping.id)?;
+            table::reorder(connection, &mappings)?;
+            Ok(mappings)
+        })
+        .await
+    }
+
+    /// What the mappings would decide for a new user, without writing anything.
+    pub fn test_mappings(&self, parsed: &Parsed) -> Result<Decision, Refusal> {
+        Ok(decide(&self.mappings()?, parsed, self.schemas()))
+    }
+}
+
+fn not_found(name: &str) -> Refusal {
+    Refusal::NotFound {
+        what: "mapping",
+        id: name.to_owned(),
+    }
+}
+
+fn place_of(mappings: &[Mapping], name: &str) -> Result<usize, Refusal> {
+    mappings
+        .iter()
+        .position(|mapping| mapping.name == name)
+        .ok_or_else(|| not_found(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_come_apart_at_semicolons_else_at_commas() {
+        for (list, values) in [
+            ("Sales", &["Sales"][..]),
+            ("Sales, Marketing ,IT", &["Sales", "Marketing", "IT"]),
+            ("Druva,ind; Druva,usa", &["Druva,ind", "Druva,usa"]),
+            ("Druva,ind;", &["Druva,ind"]),
+            ("", &[]),
+            (" , ;", &[","]),
+        ] {
+            assert_eq!(split_values(list), values, "{list}");
+        }
+    }
+}

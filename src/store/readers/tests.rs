@@ -1,0 +1,133 @@
+//! The pool over a real file: reads whose callers go away, the bound on long reads, and the end.
+
+use std::future::{Future, poll_fn};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::mpsc;
+use std::task::Poll;
+use std::time::Instant;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::store::{Store, audit};
+
+/// How long something may take that has to happen.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A read that never ends by itself.
+const ENDLESS: &str =
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
+
+fn database(root: &TempDir) -> PathBuf {
+    let path = root.path().join("test.db");
+    open::create(&path, |connection| {
+        audit::insert_genesis(connection, jiff::Timestamp::UNIX_EPOCH)
+    })
+    .unwrap();
+    path
+}
+
+fn number(connection: &Connection, sql: &str) -> Result<i64, Error> {
+    Ok(connection.query_row(sql, [], |row| row.get(0))?)
+}
+
+/// Marks a connection; the mark tells it from every other.
+fn mark(connection: &Connection) -> Result<(), Error> {
+    Ok(connection.execute_batch("PRAGMA cache_size = 4321")?)
+}
+
+fn marked(connection: &Connection) -> Result<bool, Error> {
+    Ok(number(connection, "PRAGMA cache_size")? == 4321)
+}
+
+/// Whether a future has to wait, once it was polled.
+async fn pending<F: Future>(future: &mut Pin<Box<F>>) -> bool {
+    poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_pending())).await
+}
+
+/// Begins an endless read and has its caller go away; what the read came back with.
+async fn abandoned(readers: &Readers) -> mpsc::Receiver<Result<i64, Error>> {
+    let (began, beginning) = mpsc::channel();
+    let (ended, end) = mpsc::channel();
+    let mut read = Box::pin(readers.long(move |connection| {
+        mark(connection)?;
+        began.send(()).unwrap();
+        let answer = number(connection, ENDLESS);
+        ended.send(answer.clone()).unwrap();
+        answer
+    }));
+    assert!(pending(&mut read).await);
+    beginning.recv_timeout(DEADLINE).unwrap();
+    drop(read);
+    end
+}
+
+#[tokio::test]
+async fn an_abandoned_read_ends_and_its_connection_serves_the_next() {
+    let root = TempDir::new().unwrap();
+    let readers = Readers::new(&database(&root));
+    let end = abandoned(&readers).await.recv_timeout(DEADLINE).unwrap();
+    assert!(
+        matches!(&end, Err(Error::Sqlite(why)) if why.contains("interrupt")),
+        "{end:?}"
+    );
+    let start = Instant::now();
+    while locked(&readers.pool.idle).is_empty() {
+        assert!(start.elapsed() < DEADLINE, "the connection is not back");
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..2 {
+        let read = |connection: &Connection| {
+            assert!(marked(connection)?, "another connection");
+            number(connection, "SELECT count(*) FROM appliance")
+        };
+        assert_eq!(readers.short(read).unwrap(), 1);
+        assert_eq!(readers.long(read).await.unwrap(), 1);
+    }
+}
+
+#[tokio::test]
+async fn after_the_end_nothing_is_handed_out_or_kept() {
+    let root = TempDir::new().unwrap();
+    let readers = Readers::new(&database(&root));
+    let read = |connection: &Connection| number(connection, "SELECT count(*) FROM appliance");
+    assert_eq!(readers.short(read).unwrap(), 1);
+    let (began, beginning) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let last = readers.long(move |connection| {
+        began.send(()).unwrap();
+        released.recv_timeout(DEADLINE).unwrap();
+        read(connection)
+    });
+    let close = async {
+        while beginning.try_recv().is_err() {
+            tokio::task::yield_now().await;
+        }
+        let mut closing = Box::pin(readers.close());
+        assert!(pending(&mut closing).await, "a read is under way");
+        release.send(()).unwrap();
+        closing.await;
+    };
+    let (last, ()) = tokio::join!(last, close);
+    assert_eq!(last.unwrap(), 1, "it comes to its end");
+    assert!(locked(&readers.pool.idle).is_empty());
+    assert!(matches!(readers.short(read), Err(Error::Closed)));
+    assert!(matches!(readers.long(read).await, Err(Error::Closed)));
+}
+
+fn wal(path: &Path) -> bool {
+    path.with_extension("db-wal").exists()
+}
+
+/// A clean stop leaves one file even where a read was abandoned at the last moment.
+#[tokio::test]
+async fn a_store_that_closes_after_an_abandoned_read_leaves_one_file() {
+    let root = TempDir::new().unwrap();
+    let path = database(&root);
+    let store = Store::open(&path).unwrap();
+    let end = abandoned(&store.readers).await;
+    store.close().await;
+    assert!(end.recv_timeout(DEADLINE).unwrap().is_err());
+    assert!(!wal(&path));
+}
