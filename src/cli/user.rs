@@ -7,6 +7,7 @@ use super::rows::{Column, Format, Rows};
 use super::{Common, print, with_directory};
 use crate::directory::Directory;
 use crate::directory::accounts::{Act, Listed, Selection, Status, Story};
+use crate::directory::by_hand::ByHand;
 use crate::directory::deletion::Deletion;
 use crate::scim::filter::Filter;
 use crate::scim::schema::ResourceType;
@@ -36,6 +37,23 @@ enum Command {
         /// Id or username of the account
         #[arg(value_name = "ID|USERNAME")]
         name: String,
+    },
+    /// Make an account by hand; the identity provider may adopt it
+    Add {
+        /// Its address, which is its userName
+        email: String,
+        /// What to call the person
+        #[arg(long, value_name = "N")]
+        name: Option<String>,
+        /// Its profile [default: Default]
+        #[arg(long, value_name = "P")]
+        profile: Option<String>,
+        /// Its storage [default: Default]
+        #[arg(long, value_name = "S")]
+        storage: Option<String>,
+        /// Its own quota in GB; 0 is unlimited
+        #[arg(long, value_name = "N")]
+        quota_gb: Option<u32>,
     },
     /// Stop an account and keep everything; the identity provider cannot undo it
     Preserve {
@@ -103,6 +121,22 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
                 list(directory, &selection, LIST, Format::of(json))
             }
             Command::Show { name } => show(&directory.account(&name)?, json),
+            Command::Add {
+                email,
+                name,
+                profile,
+                storage,
+                quota_gb,
+            } => {
+                let account = ByHand {
+                    email,
+                    name,
+                    profile,
+                    storage,
+                    quota_gb: quota_gb.map(i64::from),
+                };
+                tell(&directory.add_account(origin, account).await?, json)
+            }
             Command::Preserve { id } => {
                 tell(&directory.act(origin, &id, Act::Preserve).await?, json)
             }

@@ -7,6 +7,7 @@
 pub mod account;
 pub mod accounts;
 pub mod audit;
+pub mod by_hand;
 pub mod deletion;
 mod expiry;
 pub mod groups;

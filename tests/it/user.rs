@@ -278,3 +278,100 @@ async fn a_legal_hold_blocks_the_deletion() {
     app.cli_json(["user", "delete", &id, "--reason", REASON]);
     assert_eq!(app.cli_json(["user", "list"]), json!([]));
 }
+
+#[tokio::test]
+async fn an_account_made_by_hand_is_adopted_by_post_and_by_patch() {
+    let app = TestApp::start();
+    app.cli_json(["profile", "add", "Sales"]);
+    let added = app.cli_json([
+        "user",
+        "add",
+        "Anna@example.test",
+        "--name",
+        "Anna Lee",
+        "--profile",
+        "Sales",
+        "--quota-gb",
+        "7",
+    ]);
+    assert_eq!(added["managed_by"], "manual");
+    assert_eq!(added["status"], "active");
+    assert_eq!(added["name"], "Anna Lee");
+    let given = |account: &Value| {
+        let keys = ["id", "profile", "storage", "quota_gb"];
+        keys.map(|key| account[key].clone())
+    };
+    assert_eq!(
+        given(&added)[1..],
+        [json!("Sales"), json!("Default"), json!(7)]
+    );
+    let id = added["id"].as_str().unwrap();
+    let (action, verdict, _, _, changes) = last_row(&app);
+    assert_eq!((&*action, &*verdict), ("account.add", "applied"));
+    assert_eq!(changes["managed_by"], json!({"new": "manual"}));
+    let resource = read(&app, id).await;
+    assert_eq!(resource["userName"], "Anna@example.test");
+    assert_eq!(resource["displayName"], "Anna Lee");
+    assert_eq!(resource["active"], true);
+
+    let user = json!({"userName": "anna@example.test", "externalId": "anna"});
+    assert_eq!(make(&app, user.clone()).await, id);
+    let adopted = app.cli_json(["user", "show", id]);
+    assert_eq!(adopted["managed_by"], "idp");
+    assert_eq!(given(&adopted), given(&added));
+    let again = app.client.scim("POST", "/Users", user).await;
+    again.expect_error(409, "uniqueness");
+
+    let bela = app.cli_json(["user", "add", "bela@example.test"]);
+    let id = bela["id"].as_str().unwrap();
+    let patch = json!({"Operations": [{"op": "add", "path": "externalId", "value": "bela"}]});
+    let path = format!("/Users/{id}");
+    let patched = app.client.scim("PATCH", &path, patch).await;
+    patched.expect(200);
+    let adopted = app.cli_json(["user", "show", "bela@example.test"]);
+    assert_eq!(adopted["managed_by"], "idp");
+    assert_eq!(given(&adopted), given(&bela));
+}
+
+#[tokio::test]
+async fn an_account_made_by_hand_follows_the_rules_of_any_other() {
+    let app = TestApp::start();
+    make(&app, json!({"userName": "a?b@x.test"})).await;
+    let refusal = |args: &[&str]| {
+        let why = refused(&app, ["user", "add"].iter().chain(args).copied());
+        let (action, verdict, ..) = last_row(&app);
+        assert_eq!((&*action, &*verdict), ("account.add", "refused"));
+        why
+    };
+    let why = refusal(&["a*b@x.test"]);
+    assert!(
+        why.contains("is taken") && why.contains("a_b@x.test"),
+        "{why}"
+    );
+    let why = refusal(&[" "]);
+    assert!(why.contains("email"), "{why}");
+    let why = refusal(&["new@x.test", "--profile", "Sales"]);
+    assert!(
+        why.contains("--profile") && why.contains("Default"),
+        "{why}"
+    );
+    app.cli_json(["storage", "edit", "Default", "--disable"]);
+    let why = refusal(&["new@x.test"]);
+    assert!(why.contains("disabled"), "{why}");
+    app.cli_json(["storage", "edit", "Default", "--enable"]);
+    app.cli_json(["profile", "edit", "Default", "--max-users", "1"]);
+    let why = refusal(&["new@x.test"]);
+    assert!(why.contains("full"), "{why}");
+    app.cli_json([
+        "profile",
+        "edit",
+        "Default",
+        "--max-users",
+        "2",
+        "--name",
+        "Staff",
+    ]);
+    let why = refusal(&["new@x.test"]);
+    assert!(why.contains("--profile") && why.contains("Staff"), "{why}");
+    app.cli_json(["user", "add", "new@x.test", "--profile", "Staff"]);
+}
