@@ -86,6 +86,12 @@ enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Delete the accounts that were preserved for longer than their profiles keep them
+    AutoDelete {
+        /// Show what would go, and delete nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// Columns of the table of accounts.
@@ -155,6 +161,17 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
                     false => directory.delete_account(origin, &id, &reason).await?,
                 };
                 show_deletion(&deletion, dry_run, json)
+            }
+            Command::AutoDelete { dry_run } => {
+                let accounts = match dry_run {
+                    true => directory.due_accounts().await?,
+                    false => directory.auto_delete(origin, usize::MAX).await?.0,
+                };
+                let mut rows = Rows::start(Format::of(json), LIST)?;
+                for account in &accounts {
+                    rows.row(account)?;
+                }
+                rows.finish()
             }
         },
     )

@@ -73,7 +73,7 @@ fn sufficient(reason: &str) -> Result<&str, Refusal> {
 }
 
 /// Removes a user from the file, in the caller's transaction.
-fn remove(
+pub(super) fn remove(
     connection: &Connection,
     entry: &mut Entry,
     user: &users::User,

@@ -1,12 +1,13 @@
 //! Accounts as the local product and the administrator see them: the public view `accounts`, and the mapping that decided.
 
+use jiff::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 use serde::Serialize;
 
 use super::lower::Condition;
 use super::users::{ManagedBy, PreservedBy, Status};
-use super::{Error, open::optional};
+use super::{Error, open::optional, text};
 
 /// An account in the words of the contract for scripts (design §5); its fields are their keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -99,6 +100,18 @@ fn read(row: &Row<'_>) -> Result<Listed, rusqlite::Error> {
 pub fn get(connection: &Connection, id: &str) -> Result<Option<Listed>, Error> {
     let sql = format!("{SELECT} WHERE owner.id = ?1");
     optional(connection.prepare_cached(&sql)?.query_row([id], read))
+}
+
+/// Ids of at most `most` accounts that their profiles would have deleted by `now`.
+pub fn due(connection: &Connection, now: Timestamp, most: usize) -> Result<Vec<String>, Error> {
+    // Where no profile deletes anything, no account is read.
+    let mut statement = connection.prepare_cached(
+        "SELECT id FROM accounts WHERE EXISTS (SELECT 1 FROM profile WHERE delete_after_days IS NOT NULL)
+             AND delete_due <= ?1 LIMIT ?2",
+    )?;
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let rows = statement.query_map((text::instant(now), most), |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// Gives each account of this status, of any if there is none, that `condition` selects to `each`, the oldest first.

@@ -375,3 +375,71 @@ async fn an_account_made_by_hand_follows_the_rules_of_any_other() {
     assert!(why.contains("--profile") && why.contains("Staff"), "{why}");
     app.cli_json(["user", "add", "new@x.test", "--profile", "Staff"]);
 }
+
+/// A user that was preserved 40 days ago, of a profile that keeps such accounts for 30.
+async fn overdue(app: &TestApp, user_name: &str) -> String {
+    let id = make(app, json!({"userName": user_name, "active": false})).await;
+    let at = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24 * 40);
+    app.sql(&format!(
+        "UPDATE profile SET delete_after_days = 30;
+         UPDATE user SET preserved_at = '{at:.3}' WHERE id = '{id}'"
+    ));
+    id
+}
+
+fn ids(list: &Value) -> Vec<&str> {
+    let list = list.as_array().unwrap().iter();
+    list.map(|account| account["id"].as_str().unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn what_is_preserved_for_too_long_is_deleted_by_command() {
+    let app = TestApp::start();
+    let due = overdue(&app, "anna@example.test").await;
+    let held = overdue(&app, "bela@example.test").await;
+    let other = make(
+        &app,
+        json!({"userName": "cleo@example.test", "active": false}),
+    )
+    .await;
+    app.cli_json(["user", "hold", &held]);
+
+    let dry = app.cli_json(["user", "auto-delete", "--dry-run"]);
+    assert_eq!(ids(&dry), [&*due]);
+    read(&app, &due).await;
+    let deleted = app.cli_json(["user", "auto-delete"]);
+    assert_eq!(deleted, dry);
+    let (action, verdict, actor, reason, _) = last_row(&app);
+    assert_eq!((&*action, &*verdict), ("account.auto_delete", "applied"));
+    assert!(actor.starts_with("administrator:"), "{actor}");
+    assert!(reason.contains("Default"), "{reason}");
+    let left = app.cli_json(["user", "list"]);
+    assert_eq!(ids(&left), [&*held, &*other]);
+    assert_eq!(app.cli_json(["user", "auto-delete"]), json!([]));
+
+    app.cli_json(["user", "release", &held]);
+    app.cli_json(["user", "auto-delete"]);
+    assert_eq!(ids(&app.cli_json(["user", "list"])), [&*other]);
+}
+
+#[tokio::test]
+async fn what_is_preserved_for_too_long_is_deleted_by_the_server() {
+    let mut app = TestApp::start();
+    let due = overdue(&app, "anna@example.test").await;
+    let held = overdue(&app, "bela@example.test").await;
+    app.cli_json(["user", "hold", &held]);
+    read(&app, &due).await;
+    app.restart();
+    let path = format!("/Users/{due}");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while app.client.get(&path).await.status != 404 {
+        assert!(std::time::Instant::now() < deadline, "still there");
+    }
+    read(&app, &held).await;
+    let (action, verdict, actor, ..) = last_row(&app);
+    assert_eq!(
+        (&*action, &*verdict, &*actor),
+        ("account.auto_delete", "applied", "server")
+    );
+}
