@@ -4,6 +4,7 @@ mod demo;
 mod init;
 mod mapping;
 mod profile;
+mod report;
 mod rows;
 mod serve;
 mod storage;
@@ -49,8 +50,10 @@ enum Command {
     Profile(profile::Arguments),
     /// Places for the data of accounts
     Storage(storage::Arguments),
-    /// List the accounts, and preserve, activate, hold and delete them
+    /// List, add, preserve, activate, hold, delete and export accounts
     User(user::Arguments),
+    /// Report on the accounts
+    Report(report::Arguments),
 }
 
 /// What every command takes.
@@ -89,6 +92,7 @@ pub fn run() -> ExitCode {
         Command::Profile(arguments) => profile::run(arguments),
         Command::Storage(arguments) => storage::run(arguments),
         Command::User(arguments) => user::run(arguments),
+        Command::Report(arguments) => report::run(arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

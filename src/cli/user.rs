@@ -55,6 +55,12 @@ enum Command {
         #[arg(long, value_name = "N")]
         quota_gb: Option<u32>,
     },
+    /// Write all accounts with all their fields
+    Export {
+        /// How to write them [default: csv]
+        #[arg(long)]
+        format: Option<Format>,
+    },
     /// Stop an account and keep everything; the identity provider cannot undo it
     Preserve {
         /// Id of the account
@@ -105,6 +111,27 @@ const LIST: &[Column] = &[
     ("legal_hold", 10),
     ("email", 0),
 ];
+/// Columns of the export: all fields of an account (design §5).
+const EXPORT: &[Column] = &[
+    ("id", 0),
+    ("username", 0),
+    ("email", 0),
+    ("name", 0),
+    ("upn", 0),
+    ("status", 0),
+    ("preserved_by", 0),
+    ("preserved_at", 0),
+    ("profile", 0),
+    ("storage", 0),
+    ("quota_gb", 0),
+    ("managed_by", 0),
+    ("mapping", 0),
+    ("legal_hold", 0),
+    ("scim_visible", 0),
+    ("external_id", 0),
+    ("created", 0),
+    ("modified", 0),
+];
 /// Columns of the table of one account.
 const FIELD: &[Column] = &[("field", 14), ("value", 0)];
 /// Columns of the table of what happened to an account.
@@ -125,6 +152,11 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
             Command::List { status, filter } => {
                 let selection = select(directory, status, filter.as_deref())?;
                 list(directory, &selection, LIST, Format::of(json))
+            }
+            Command::Export { format } => {
+                let asked = if json { Format::Json } else { Format::Csv };
+                let format = format.unwrap_or(asked);
+                list(directory, &Selection::default(), EXPORT, format)
             }
             Command::Show { name } => show(&directory.account(&name)?, json),
             Command::Add {

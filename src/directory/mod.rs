@@ -19,6 +19,7 @@ mod names;
 pub mod profiles;
 pub mod reading;
 pub mod refusal;
+pub mod reports;
 pub mod setup;
 pub mod storages;
 pub mod tokens;

@@ -7,8 +7,9 @@ use aws_lc_rs::digest::{SHA256, digest};
 use rusqlite::{Connection, named_params};
 use serde::Serialize;
 
-use super::Error;
 use super::text::{self, words};
+use super::users::PreservedBy;
+use super::{Error, open::optional};
 use crate::scim::Object;
 
 words! {
@@ -128,6 +129,21 @@ pub fn about(connection: &Connection, target_id: &str) -> Result<Vec<Recorded>, 
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Who preserved an account at `at`, or on top of that as the administrator; none where the rows are gone.
+pub fn preserver(
+    connection: &Connection,
+    target_id: &str,
+    by: PreservedBy,
+    at: &str,
+) -> Result<Option<String>, Error> {
+    let mut statement = connection.prepare_cached(
+        "SELECT actor FROM audit WHERE target_id = ?1 AND verdict = 'applied'
+             AND CASE ?2 WHEN 'admin' THEN action = 'account.preserve' ELSE at = ?3 END
+         ORDER BY seq DESC LIMIT 1",
+    )?;
+    optional(statement.query_row((target_id, by, at), |row| row.get(0)))
 }
 
 /// The hash before the first row.

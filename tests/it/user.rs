@@ -443,3 +443,87 @@ async fn what_is_preserved_for_too_long_is_deleted_by_the_server() {
         ("account.auto_delete", "applied", "server")
     );
 }
+
+fn printed<'a>(app: &TestApp, args: impl IntoIterator<Item = &'a str>) -> String {
+    let output = app.cli(args);
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn an_export_has_stable_columns_and_quotes_what_it_must() {
+    let app = TestApp::start();
+    let header = "id,username,email,name,upn,status,preserved_by,preserved_at,profile,storage,quota_gb,managed_by,\
+                  mapping,legal_hold,scim_visible,external_id,created,modified\n";
+    assert_eq!(printed(&app, ["user", "export"]), header);
+    let name = "Lee, \"Anna\"\nof Sales";
+    let id = make(
+        &app,
+        json!({"userName": "anna@example.test", "displayName": name}),
+    )
+    .await;
+    let csv = printed(&app, ["user", "export", "--format", "csv"]);
+    let row = csv.strip_prefix(header).unwrap();
+    let start = format!(
+        "{id},anna@example.test,anna@example.test,\"Lee, \"\"Anna\"\"\nof Sales\",,active,,,Default,Default,0,idp,\
+         Default,false,true,,"
+    );
+    assert!(row.starts_with(&start), "{row}");
+    let list = app.cli_json(["user", "list"]);
+    assert_eq!(app.cli_json(["user", "export"]), list);
+    let json = printed(&app, ["user", "export", "--format", "json"]);
+    assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), list);
+    let table = printed(&app, ["user", "list"]);
+    assert_eq!(table.lines().count(), 2, "a line for each account: {table}");
+}
+
+#[tokio::test]
+async fn reports_say_what_was_given_and_what_is_kept() {
+    let app = TestApp::start();
+    let due = overdue(&app, "anna@example.test").await;
+    app.cli_json(["user", "preserve", &due]);
+    let by_idp = make(
+        &app,
+        json!({"userName": "bela@example.test", "displayName": "Bela"}),
+    )
+    .await;
+    set_active(&app, &by_idp, false).await.expect(200);
+    app.cli_json(["user", "add", "cleo@example.test"]);
+
+    let report = app.cli_json(["report", "provisioning"]);
+    let cleo = &report[2];
+    let created = app.cli_json(["user", "show", "cleo@example.test"])["created"].clone();
+    let expected = json!({
+        "name": "cleo@example.test", "email": "cleo@example.test", "profile": "Default", "storage": "Default",
+        "status": "active", "created": created, "managed_by": "manual",
+    });
+    assert_eq!(*cleo, expected);
+
+    let report = app.cli_json(["report", "preserved"]);
+    assert_eq!(report.as_array().unwrap().len(), 2);
+    let (anna, bela) = (&report[0], &report[1]);
+    assert_eq!(anna["mode"], "admin");
+    assert!(
+        anna["by_whom"]
+            .as_str()
+            .unwrap()
+            .starts_with("administrator:"),
+        "{anna}"
+    );
+    let at = |value: &Value| value.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    let kept = at(&anna["auto_delete_on"]).duration_since(at(&anna["preserved_on"]));
+    assert_eq!(kept.as_hours(), 24 * 30);
+    assert_eq!(bela["mode"], "idp");
+    assert!(
+        bela["by_whom"].as_str().unwrap().contains("entra"),
+        "{bela}"
+    );
+
+    let csv = printed(&app, ["report", "preserved", "--format", "csv"]);
+    let header = "name,email,profile,storage,mode,preserved_on,by_whom,auto_delete_on\n";
+    assert!(csv.starts_with(header), "{csv}");
+    assert_eq!(csv.lines().count(), 3, "{csv}");
+    let table = printed(&app, ["report", "provisioning"]);
+    assert!(table.starts_with("NAME "), "{table}");
+    assert_eq!(table.lines().count(), 4, "{table}");
+}
