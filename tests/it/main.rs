@@ -19,6 +19,7 @@ mod coverage;
 mod crowd;
 mod custom;
 mod db;
+mod deletion;
 mod denied;
 mod durable;
 mod groups;
