@@ -166,6 +166,7 @@ fn user(resource: Object, number: i64) -> User {
             preserved: (resource["active"] == false).then_some((PreservedBy::Idp, at)),
             managed_by: ManagedBy::Idp,
             visible: true,
+            legal_hold: false,
         },
         assignment: Assignment {
             profile: 1,

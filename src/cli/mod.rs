@@ -4,9 +4,12 @@ mod demo;
 mod init;
 mod mapping;
 mod profile;
+mod report;
+mod rows;
 mod serve;
 mod storage;
 mod token;
+mod user;
 
 use std::fmt::Display;
 use std::io::Write;
@@ -47,6 +50,10 @@ enum Command {
     Profile(profile::Arguments),
     /// Places for the data of accounts
     Storage(storage::Arguments),
+    /// List, add, preserve, activate, hold, delete and export accounts
+    User(user::Arguments),
+    /// Report on the accounts
+    Report(report::Arguments),
 }
 
 /// What every command takes.
@@ -84,6 +91,8 @@ pub fn run() -> ExitCode {
         Command::Mapping(arguments) => mapping::run(arguments),
         Command::Profile(arguments) => profile::run(arguments),
         Command::Storage(arguments) => storage::run(arguments),
+        Command::User(arguments) => user::run(arguments),
+        Command::Report(arguments) => report::run(arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,7 +5,11 @@
 //! writer thread that also writes the audit row; a read takes a read-only connection.
 
 pub mod account;
+pub mod accounts;
 pub mod audit;
+pub mod auto_delete;
+pub mod by_hand;
+pub mod deletion;
 mod expiry;
 pub mod groups;
 pub mod lifecycle;
@@ -15,6 +19,7 @@ mod names;
 pub mod profiles;
 pub mod reading;
 pub mod refusal;
+pub mod reports;
 pub mod setup;
 pub mod storages;
 pub mod tokens;
@@ -55,6 +60,7 @@ pub struct Directory {
     verified: tokens::Verified,
     denials: audit::Denials,
     announced: expiry::Announced,
+    daily: auto_delete::Daily,
 }
 
 impl Directory {
@@ -67,6 +73,7 @@ impl Directory {
             verified: tokens::Verified::new()?,
             denials: audit::Denials::default(),
             announced: expiry::Announced::default(),
+            daily: auto_delete::Daily::default(),
         })
     }
 
@@ -97,15 +104,21 @@ impl Directory {
     }
 
     /// Writes what lags behind on purpose: when tokens were used last, and refused authentications that repeated
-    /// within the last minute; with `closing` whether or not the minute is over. Announces the ends of tokens. The
-    /// server calls it at its start and now and then.
+    /// within the last minute; with `closing` whether or not the minute is over. Announces the ends of tokens, and
+    /// deletes once a day what is due to be deleted. The server calls it at its start and now and then.
     pub async fn settle(&self, closing: bool) {
         let (used, denials) = tokio::join!(self.flush_used(), self.flush_denials(closing));
         for error in [used.err(), denials.err()].into_iter().flatten() {
             tracing::error!(%error, "could not be written; it is tried again");
         }
-        if !closing && let Err(error) = self.announce_expiry() {
+        if closing {
+            return;
+        }
+        if let Err(error) = self.announce_expiry() {
             tracing::error!(%error, "cannot look at the tokens' ends; it is tried again");
+        }
+        if let Err(error) = self.auto_delete_daily().await {
+            tracing::error!(%error, "cannot delete the accounts that are due; it is tried again");
         }
     }
 

@@ -8,13 +8,18 @@ const LETTERS: usize = 100;
 
 /// The name without blanks around it; refused if it is empty, too long, or holds control characters.
 pub fn checked(what: &str, name: &str) -> Result<String, Refusal> {
-    let name = name.trim();
-    let good = (1..=LETTERS).contains(&name.chars().count()) && !name.contains(char::is_control);
+    bounded(&format!("the name of a {what}"), name, LETTERS)
+}
+
+/// A text of at most `letters` without blanks around it; refused if it is empty, longer, or holds control characters.
+pub fn bounded(what: &str, text: &str, letters: usize) -> Result<String, Refusal> {
+    let text = text.trim();
+    let good = (1..=letters).contains(&text.chars().count()) && !text.contains(char::is_control);
     match good {
-        true => Ok(name.to_owned()),
+        true => Ok(text.to_owned()),
         false => Err(Refusal::Invalid(Error::new(
             ScimType::InvalidValue,
-            format!("the name of a {what} has 1 to {LETTERS} letters and no control characters"),
+            format!("{what} has 1 to {letters} letters and no control characters"),
         ))),
     }
 }

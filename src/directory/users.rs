@@ -16,7 +16,7 @@ use crate::scim::schema::{ResourceType, Schemas};
 use crate::scim::version::Condition;
 use crate::scim::{Error, Object, ScimType, fold};
 use crate::store::groups;
-use crate::store::users::{self, ManagedBy, Standing, Status, User};
+use crate::store::users::{self, Assignment, ManagedBy, Standing, Status, User};
 
 impl Directory {
     /// Creates the user (RFC 7644 §3.3), adopts the hand-made account that has its name, or brings back the account
@@ -182,11 +182,11 @@ fn keep(attributes: &mut Object, before: &Object, name: &str) {
 }
 
 /// A change to users under way: the transaction it is in and the audit entry it fills.
-struct Change<'a> {
-    connection: &'a Connection,
-    entry: &'a mut Entry,
-    now: Timestamp,
-    schemas: &'a Schemas,
+pub(super) struct Change<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) entry: &'a mut Entry,
+    pub(super) now: Timestamp,
+    pub(super) schemas: &'a Schemas,
 }
 
 impl Change<'_> {
@@ -213,6 +213,16 @@ impl Change<'_> {
         }
         let assignment = mapping::classify(self.connection, &parsed, self.schemas, self.entry)?;
         let standing = lifecycle::after(lifecycle::NEW, Event::Written { active }, self.now)?;
+        self.insert(parsed.attributes, standing, assignment)
+    }
+
+    /// Adds a user whose name is free, with a place in its profile if it is active.
+    pub(super) fn insert(
+        self,
+        attributes: Object,
+        standing: Standing,
+        assignment: Assignment,
+    ) -> Result<User, Refusal> {
         if standing.status() == Status::Active {
             mapping::claim_place(self.connection, assignment.profile)?;
         }
@@ -220,8 +230,8 @@ impl Change<'_> {
             seq: 0,
             size: 0,
             id: uuid::Uuid::now_v7().to_string(),
-            account: account::derive(&parsed.attributes, self.schemas.custom_urn(), self.entry),
-            resource: parsed.attributes,
+            account: account::derive(&attributes, self.schemas.custom_urn(), self.entry),
+            resource: attributes,
             version: 1,
             standing,
             assignment,
@@ -326,7 +336,7 @@ fn active(attributes: &mut Object) -> bool {
 }
 
 /// 409: the name is another's. The detail names the other account, because the names may differ as they were sent.
-fn taken(user_name: &str, present: &User) -> Refusal {
+pub(super) fn taken(user_name: &str, present: &User) -> Refusal {
     Error::new(
         ScimType::Uniqueness,
         format!(

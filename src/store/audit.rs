@@ -5,9 +5,11 @@ use std::fmt::Write;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use rusqlite::{Connection, named_params};
+use serde::Serialize;
 
-use super::Error;
 use super::text::{self, words};
+use super::users::PreservedBy;
+use super::{Error, open::optional};
 use crate::scim::Object;
 
 words! {
@@ -55,6 +57,93 @@ pub struct Row {
     pub changes: Option<Object>,
     /// The decision of the mappings.
     pub mapping: Option<Object>,
+}
+
+/// One row of `audit` in the words of the contract for scripts (design §5); its fields are their keys.
+#[derive(Debug, Clone, Serialize)]
+pub struct Recorded {
+    /// Its place.
+    pub seq: i64,
+    /// When.
+    pub at: String,
+    /// Id of the request.
+    pub request_id: String,
+    /// Who.
+    pub actor: String,
+    /// From where.
+    pub source: String,
+    /// What.
+    pub action: String,
+    /// On what kind of thing.
+    pub target_type: Option<String>,
+    /// Its id.
+    pub target_id: Option<String>,
+    /// Its name at the time.
+    pub target_name: Option<String>,
+    /// What came of it.
+    pub verdict: Verdict,
+    /// HTTP status of the answer.
+    pub status: u16,
+    /// `scimType` of the answer.
+    pub scim_type: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// Attribute → `{"old", "new"}`.
+    pub changes: Option<Object>,
+    /// The decision of the mappings.
+    pub mapping: Option<Object>,
+    /// Hash of the row before.
+    pub prev_hash: String,
+    /// Its own hash.
+    pub hash: String,
+}
+
+/// All rows about the thing with this id, in their order.
+pub fn about(connection: &Connection, target_id: &str) -> Result<Vec<Recorded>, Error> {
+    let mut statement =
+        connection.prepare_cached("SELECT * FROM audit WHERE target_id = ?1 ORDER BY seq")?;
+    let object = |row: &rusqlite::Row<'_>, column| {
+        let text: Option<String> = row.get(column)?;
+        text.map(|text| text::parse_object(column, &text))
+            .transpose()
+    };
+    let rows = statement.query_map([target_id], |row| {
+        Ok(Recorded {
+            seq: row.get(0)?,
+            at: row.get(1)?,
+            request_id: row.get(2)?,
+            actor: row.get(3)?,
+            source: row.get(4)?,
+            action: row.get(5)?,
+            target_type: row.get(6)?,
+            target_id: row.get(7)?,
+            target_name: row.get(8)?,
+            verdict: row.get(9)?,
+            status: row.get(10)?,
+            scim_type: row.get(11)?,
+            reason: row.get(12)?,
+            changes: object(row, 13)?,
+            mapping: object(row, 14)?,
+            prev_hash: row.get(15)?,
+            hash: row.get(16)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Who preserved an account at `at`, or on top of that as the administrator; none where the rows are gone.
+pub fn preserver(
+    connection: &Connection,
+    target_id: &str,
+    by: PreservedBy,
+    at: &str,
+) -> Result<Option<String>, Error> {
+    let mut statement = connection.prepare_cached(
+        "SELECT actor FROM audit WHERE target_id = ?1 AND verdict = 'applied'
+             AND CASE ?2 WHEN 'admin' THEN action = 'account.preserve' ELSE at = ?3 END
+         ORDER BY seq DESC LIMIT 1",
+    )?;
+    optional(statement.query_row((target_id, by, at), |row| row.get(0)))
 }
 
 /// The hash before the first row.

@@ -3,6 +3,7 @@
 //!
 //! The writer thread owns the only read-write connection; reads take a read-only connection from a pool.
 
+pub mod accounts;
 pub mod audit;
 pub mod groups;
 pub mod list;

@@ -61,6 +61,8 @@ pub struct Standing {
     pub managed_by: ManagedBy,
     /// Whether SCIM sees it: false after DELETE.
     pub visible: bool,
+    /// Whether nobody may delete it for good.
+    pub legal_hold: bool,
 }
 
 impl Standing {
@@ -149,7 +151,8 @@ pub const VISIBLE: &str = "scim_visible = 1";
 /// The columns that [`read`] takes, in its order.
 pub const COLUMNS: &str = "user.id, user.resource, user.version, user.username, user.email, user.name, user.upn,
     user.preserved_by, user.preserved_at, user.managed_by, user.scim_visible, user.profile, user.storage,
-    user.quota_gb, user.mapping, user.activation_email, user.created, user.modified, user.seq";
+    user.quota_gb, user.mapping, user.activation_email, user.created, user.modified, user.seq,
+    user.legal_hold";
 
 /// Reads a row of [`COLUMNS`].
 pub fn read(row: &Row<'_>) -> Result<User, rusqlite::Error> {
@@ -175,6 +178,7 @@ pub fn read(row: &Row<'_>) -> Result<User, rusqlite::Error> {
             preserved,
             managed_by: row.get(9)?,
             visible: row.get(10)?,
+            legal_hold: row.get(19)?,
         },
         assignment: Assignment {
             profile: row.get(11)?,
@@ -191,6 +195,11 @@ pub fn read(row: &Row<'_>) -> Result<User, rusqlite::Error> {
 fn one(connection: &Connection, condition: &str, value: &str) -> Result<Option<User>, Error> {
     let sql = format!("SELECT {COLUMNS} FROM user WHERE {condition}");
     optional(connection.prepare_cached(&sql)?.query_row([value], read))
+}
+
+/// The user with this id, hidden or not.
+pub fn get(connection: &Connection, id: &str) -> Result<Option<User>, Error> {
+    one(connection, "id = ?1", id)
 }
 
 /// The user that SCIM sees under `id`.
@@ -240,16 +249,33 @@ pub fn hidden_by_user_name(
     )
 }
 
+/// Ids of the hidden accounts with this userName, the oldest first.
+pub fn hidden_ids(connection: &Connection, user_name: &str) -> Result<Vec<String>, Error> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id FROM user WHERE user_name_key = ?1 AND scim_visible = 0 ORDER BY seq",
+    )?;
+    let rows = statement.query_map([fold(user_name)], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Takes a user out of the file for good, with its addresses and memberships.
+pub fn delete(connection: &Connection, user: &User) -> Result<(), Error> {
+    connection
+        .prepare_cached("DELETE FROM user WHERE seq = ?1")?
+        .execute([user.seq])?;
+    Ok(())
+}
+
 /// Adds a user and tells its row number.
 pub fn insert(connection: &Connection, user: &User) -> Result<i64, Error> {
     write(
         connection,
         "INSERT INTO user (id, resource, user_name_key, username_key, display_name_key, external_id, version, username,
              email, name, upn, status, preserved_by, preserved_at, profile, storage, quota_gb, mapping,
-             activation_email, managed_by, scim_visible, created, modified)
+             activation_email, managed_by, scim_visible, legal_hold, created, modified)
          VALUES (:id, :resource, :user_name_key, :username_key, :display_name_key, :external_id, :version, :username,
              :email, :name, :upn, :status, :preserved_by, :preserved_at, :profile, :storage, :quota_gb, :mapping,
-             :activation_email, :managed_by, :scim_visible, :created, :modified)
+             :activation_email, :managed_by, :scim_visible, :legal_hold, :created, :modified)
          RETURNING seq",
         user,
         true,
@@ -265,7 +291,8 @@ pub fn update(connection: &Connection, user: &User, emails_changed: bool) -> Res
              username = :username, email = :email, name = :name, upn = :upn, status = :status,
              preserved_by = :preserved_by, preserved_at = :preserved_at, profile = :profile, storage = :storage,
              quota_gb = :quota_gb, mapping = :mapping, activation_email = :activation_email,
-             managed_by = :managed_by, scim_visible = :scim_visible, created = :created, modified = :modified
+             managed_by = :managed_by, scim_visible = :scim_visible, legal_hold = :legal_hold, created = :created,
+             modified = :modified
          WHERE id = :id RETURNING seq",
         user,
         emails_changed,
@@ -297,6 +324,7 @@ fn write(connection: &Connection, sql: &str, user: &User, emails: bool) -> Resul
             ":activation_email": user.assignment.activation_email,
             ":managed_by": user.standing.managed_by,
             ":scim_visible": user.standing.visible,
+            ":legal_hold": user.standing.legal_hold,
             ":created": text::instant(user.created),
             ":modified": text::instant(user.modified),
         },

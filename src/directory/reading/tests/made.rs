@@ -138,6 +138,7 @@ pub fn directory(people: Vec<Person>, crowds: Vec<Crowd>) -> (Connection, View) 
                 preserved: (!active).then_some((PreservedBy::Idp, at(0))),
                 managed_by: ManagedBy::Idp,
                 visible: person.visible,
+                legal_hold: false,
             },
             assignment: Assignment {
                 profile: 1,

@@ -1,0 +1,199 @@
+//! Accounts as the administrator sees them, and what an administrator does to them: preserve, activate, hold, release.
+//! SCIM shows the effect with the next answer. Deleting for good is in `deletion`.
+
+use rusqlite::Connection;
+
+use super::audit::{Entry, Origin, Verdict};
+use super::lifecycle::{self, Event};
+use super::view::View;
+use super::{Directory, Refusal, changed, mapping};
+use crate::scim::filter::Filter;
+use crate::scim::schema::ResourceType;
+pub use crate::store::accounts::Listed;
+use crate::store::audit::Recorded;
+pub use crate::store::users::Status;
+use crate::store::users::{self, User};
+use crate::store::{self, accounts, audit, lower};
+
+/// What an administrator does to an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// Stop it, also on top of the identity provider, which then cannot undo it.
+    Preserve,
+    /// Put it back in use, where its profile has a free place.
+    Activate,
+    /// Put it under legal hold.
+    Hold,
+    /// End the legal hold.
+    Release,
+}
+
+impl Act {
+    fn action(self) -> &'static str {
+        match self {
+            Self::Preserve => "account.preserve",
+            Self::Activate => "account.activate",
+            Self::Hold => "account.hold",
+            Self::Release => "account.release",
+        }
+    }
+
+    fn event(self) -> Event {
+        match self {
+            Self::Preserve => Event::Preserved,
+            Self::Activate => Event::Activated,
+            Self::Hold => Event::Held,
+            Self::Release => Event::Released,
+        }
+    }
+}
+
+/// Which accounts to list.
+#[derive(Debug, Default)]
+pub struct Selection {
+    /// Those of this status.
+    pub status: Option<Status>,
+    /// Those whose resource this SCIM filter matches.
+    pub filter: Option<Filter>,
+}
+
+/// An account and what happened to it.
+#[derive(Debug)]
+pub struct Story {
+    /// The account.
+    pub account: Listed,
+    /// Its audit rows, in order.
+    pub audit: Vec<Recorded>,
+}
+
+impl Directory {
+    /// Gives the accounts of a selection to `each`, the oldest first and hidden ones among them. They are read on the
+    /// calling thread, one at a time.
+    pub fn each_account<E: From<store::Error>>(
+        &self,
+        selection: &Selection,
+        mut each: impl FnMut(Listed) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let filter = selection.filter.as_ref();
+        let condition = lower::condition(filter, ResourceType::User, self.schemas());
+        let judged = filter.filter(|_| !condition.exact);
+        self.store.readers.short(|connection| {
+            accounts::each(
+                connection,
+                selection.status,
+                &condition,
+                |account| match judged {
+                    Some(filter) if !matches(connection, &self.view, filter, &account.id)? => {
+                        Ok(())
+                    }
+                    _ => each(account),
+                },
+            )
+        })
+    }
+
+    /// The account with this id, or of this username if only one has it, with its story.
+    pub fn account(&self, name: &str) -> Result<Story, Refusal> {
+        self.store.readers.short(|connection| {
+            let id = identified(connection, name)?;
+            Ok(Story {
+                account: listed(connection, &id)?,
+                audit: audit::about(connection, &id)?,
+            })
+        })
+    }
+
+    /// Does `act` to the account with this id and tells how it is afterwards.
+    pub async fn act(&self, origin: &Origin, id: &str, act: Act) -> Result<Listed, Refusal> {
+        let entry = Entry::new(act.action(), 0).about("User", Some(id));
+        let id = id.to_owned();
+        self.change(origin, entry, move |connection, entry, now| {
+            let before = existing(connection, entry, &id)?;
+            let shown = listed(connection, &id)?;
+            let standing = lifecycle::after(before.standing, act.event(), now)?;
+            if standing == before.standing {
+                entry.verdict = Verdict::Unchanged;
+                entry.because("it was already so");
+                return Ok(shown);
+            }
+            let status = standing.status();
+            if status == Status::Active && before.standing.status() == Status::Preserved {
+                mapping::claim_place(connection, before.assignment.profile)?;
+            }
+            let mut user = User {
+                version: before.version + 1,
+                modified: now,
+                standing,
+                ..before
+            };
+            let active = status == Status::Active;
+            user.resource.insert("active".to_owned(), active.into());
+            users::update(connection, &user, false)?;
+            let account = listed(connection, &id)?;
+            entry.changes = Some(changed(&shown.fields()?, &account.fields()?));
+            Ok(account)
+        })
+        .await
+    }
+}
+
+/// The user with this id, hidden or not, whose name the audit row then has.
+pub(super) fn existing(
+    connection: &Connection,
+    entry: &mut Entry,
+    id: &str,
+) -> Result<User, Refusal> {
+    let user = found(connection, id)?;
+    entry.target_name = Some(user.account.email.clone());
+    Ok(user)
+}
+
+/// The user with this id, hidden or not.
+pub(super) fn found(connection: &Connection, id: &str) -> Result<User, Refusal> {
+    users::get(connection, id)?.ok_or_else(|| not_found(id))
+}
+
+/// The account with this id.
+pub(super) fn listed(connection: &Connection, id: &str) -> Result<Listed, Refusal> {
+    accounts::get(connection, id)?.ok_or_else(|| not_found(id))
+}
+
+fn not_found(id: &str) -> Refusal {
+    Refusal::NotFound {
+        what: "account",
+        id: id.to_owned(),
+    }
+}
+
+/// The id that is meant: an id itself, the username of the user that SCIM sees, or one that a single hidden one has.
+fn identified(connection: &Connection, name: &str) -> Result<String, Refusal> {
+    if users::get(connection, name)?.is_some() {
+        return Ok(name.to_owned());
+    }
+    if let Some(user) = users::named(connection, name)? {
+        return Ok(user.id);
+    }
+    let mut hidden = users::hidden_ids(connection, name)?;
+    match (hidden.pop(), hidden.as_slice()) {
+        (None, _) => Err(not_found(name)),
+        (Some(id), []) => Ok(id),
+        (Some(id), others) => Err(Refusal::Forbidden(format!(
+            "several deleted users had the name {name}; name one by its id: {}, {id}",
+            others.join(", ")
+        ))),
+    }
+}
+
+/// Whether the resource of the user with this id matches.
+fn matches(
+    connection: &Connection,
+    view: &View,
+    filter: &Filter,
+    id: &str,
+) -> Result<bool, store::Error> {
+    let Some(user) = users::get(connection, id)? else {
+        return Ok(false);
+    };
+    let resource = view.user(connection, &user, true)?.resource;
+    Ok(filter.matches(&resource, ResourceType::User, &view.schemas))
+}

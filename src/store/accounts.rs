@@ -1,0 +1,139 @@
+//! Accounts as the local product and the administrator see them: the public view `accounts`, and the mapping that decided.
+
+use jiff::Timestamp;
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row, params_from_iter};
+use serde::Serialize;
+
+use super::lower::Condition;
+use super::users::{ManagedBy, PreservedBy, Status};
+use super::{Error, open::optional, text};
+
+/// An account in the words of the contract for scripts (design §5); its fields are their keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Listed {
+    /// The key to use.
+    pub id: String,
+    /// userName with the characters that a file name cannot hold replaced.
+    pub username: String,
+    /// userName.
+    pub email: String,
+    /// displayName, or what stands in for it.
+    pub name: String,
+    /// userPrincipalName.
+    pub upn: Option<String>,
+    /// Active or preserved.
+    pub status: Status,
+    /// Who preserved it.
+    pub preserved_by: Option<PreservedBy>,
+    /// When it was preserved.
+    pub preserved_at: Option<String>,
+    /// Name of its profile.
+    pub profile: String,
+    /// Name of its storage.
+    pub storage: String,
+    /// The quota in force in GB; 0 is unlimited.
+    pub quota_gb: i64,
+    /// Who looks after it.
+    pub managed_by: ManagedBy,
+    /// Name of the mapping that decided, at that time.
+    pub mapping: Option<String>,
+    /// Whether nobody may delete it for good.
+    pub legal_hold: bool,
+    /// Whether SCIM sees it.
+    pub scim_visible: bool,
+    /// externalId.
+    pub external_id: Option<String>,
+    /// When it was created.
+    pub created: String,
+    /// When it was changed last.
+    pub modified: String,
+    /// When its profile would delete it.
+    #[serde(skip)]
+    pub delete_due: Option<String>,
+}
+
+impl Listed {
+    /// The fields as the audit compares them: without `modified`, which the row says itself.
+    pub fn fields(&self) -> Result<serde_json::Value, Error> {
+        let mut fields =
+            serde_json::to_value(self).map_err(|error| Error::Sqlite(error.to_string()))?;
+        if let Some(fields) = fields.as_object_mut() {
+            fields.shift_remove("modified");
+        }
+        Ok(fields)
+    }
+}
+
+/// What every statement here selects.
+const SELECT: &str = "SELECT accounts.id, accounts.username, accounts.email, accounts.name, accounts.upn,
+     accounts.status, accounts.preserved_by, accounts.preserved_at, accounts.profile, accounts.storage,
+     accounts.quota_gb, accounts.managed_by, owner.mapping, accounts.legal_hold, accounts.scim_visible,
+     accounts.external_id, accounts.created, accounts.modified, accounts.delete_due
+     FROM user AS owner JOIN accounts ON accounts.id = owner.id";
+
+fn read(row: &Row<'_>) -> Result<Listed, rusqlite::Error> {
+    Ok(Listed {
+        id: row.get(0)?,
+        username: row.get(1)?,
+        email: row.get(2)?,
+        name: row.get(3)?,
+        upn: row.get(4)?,
+        status: row.get(5)?,
+        preserved_by: row.get(6)?,
+        preserved_at: row.get(7)?,
+        profile: row.get(8)?,
+        storage: row.get(9)?,
+        quota_gb: row.get(10)?,
+        managed_by: row.get(11)?,
+        mapping: row.get(12)?,
+        legal_hold: row.get(13)?,
+        scim_visible: row.get(14)?,
+        external_id: row.get(15)?,
+        created: row.get(16)?,
+        modified: row.get(17)?,
+        delete_due: row.get(18)?,
+    })
+}
+
+/// The account with this id.
+pub fn get(connection: &Connection, id: &str) -> Result<Option<Listed>, Error> {
+    let sql = format!("{SELECT} WHERE owner.id = ?1");
+    optional(connection.prepare_cached(&sql)?.query_row([id], read))
+}
+
+/// Ids of at most `most` accounts that their profiles would have deleted by `now`.
+pub fn due(connection: &Connection, now: Timestamp, most: usize) -> Result<Vec<String>, Error> {
+    // Where no profile deletes anything, no account is read.
+    let mut statement = connection.prepare_cached(
+        "SELECT id FROM accounts WHERE EXISTS (SELECT 1 FROM profile WHERE delete_after_days IS NOT NULL)
+             AND delete_due <= ?1 LIMIT ?2",
+    )?;
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let rows = statement.query_map((text::instant(now), most), |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Gives each account of this status, of any if there is none, that `condition` selects to `each`, the oldest first.
+pub fn each<E: From<Error>>(
+    connection: &Connection,
+    status: Option<Status>,
+    condition: &Condition,
+    mut each: impl FnMut(Listed) -> Result<(), E>,
+) -> Result<(), E> {
+    // The condition has a query of its own, in which its bare column names mean those of `user`.
+    let sql = format!(
+        "{SELECT} WHERE owner.seq IN (SELECT seq FROM user WHERE coalesce(status = ?, 1) AND {}) ORDER BY owner.seq",
+        condition.sql
+    );
+    let status = status.map_or(Value::Null, |status| status.as_str().to_owned().into());
+    let parameters = std::iter::once(&status).chain(&condition.parameters);
+    let mut statement = connection.prepare(&sql).map_err(Error::from)?;
+    let rows = statement
+        .query_map(params_from_iter(parameters), read)
+        .map_err(Error::from)?;
+    for row in rows {
+        each(row.map_err(Error::from)?)?;
+    }
+    Ok(())
+}
