@@ -1,5 +1,7 @@
 //! The command line: one file per command. A command parses its arguments, calls one function below and prints.
 
+mod audit;
+mod cef;
 mod demo;
 mod init;
 mod mapping;
@@ -8,6 +10,7 @@ mod report;
 mod rows;
 mod serve;
 mod storage;
+mod times;
 mod token;
 mod user;
 
@@ -54,6 +57,8 @@ enum Command {
     User(user::Arguments),
     /// Report on the accounts
     Report(report::Arguments),
+    /// What was done, by whom and why: list, export, verify and prune it
+    Audit(audit::Arguments),
 }
 
 /// What every command takes.
@@ -93,6 +98,7 @@ pub fn run() -> ExitCode {
         Command::Storage(arguments) => storage::run(arguments),
         Command::User(arguments) => user::run(arguments),
         Command::Report(arguments) => report::run(arguments),
+        Command::Audit(arguments) => audit::run(arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -120,7 +120,9 @@ async fn bind_and_serve(
         schemas: Arc::new(config.schemas()),
         base: ready.scim.as_str().into(),
     };
-    let directory = Arc::new(Directory::new(store, view, system_clock())?);
+    let directory = Directory::new(store, view, system_clock())?.with_policy(config.audit.clone());
+    directory.started(&ready.scim, &ready.admin).await?;
+    let directory = Arc::new(directory);
     // Kept until the end: without a sender there is no configuration to serve with.
     let (_tls_sender, tls) = watch::channel(tls);
     let limits = Arc::new(config.limits.clone());
@@ -135,6 +137,7 @@ async fn bind_and_serve(
         shutdown,
     )
     .await;
+    directory.stopped().await;
     directory.close().await;
     Ok(())
 }

@@ -24,6 +24,7 @@ use tracing::Level;
 pub use template::template;
 
 use crate::{
+    directory::anchor::Policy,
     scim::schema::{CUSTOM_URN, Schemas},
     server::limits::Limits,
 };
@@ -52,6 +53,8 @@ pub struct Config {
     pub schema: SchemaExtension,
     /// Limits of the network side.
     pub limits: Limits,
+    /// How the audit is kept.
+    pub audit: Policy,
     /// The least important events that are logged.
     pub log_level: Level,
 }
@@ -212,6 +215,7 @@ impl Config {
                 keep: Vec::new(),
             },
             limits: Limits::default(),
+            audit: Policy::default(),
             log_level: Level::INFO,
         }
     }

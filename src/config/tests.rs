@@ -97,6 +97,9 @@ fn every_key_takes_another_value() {
         bulk_size = "16MiB"
         connections = 10
         streams = 7
+        [audit]
+        keep_days = 400
+        anchor_file = "/mnt/apart/anchor"
         [log]
         level = "debug"
         "#,
@@ -131,6 +134,10 @@ fn every_key_takes_another_value() {
             bulk_size: 16 * 1024 * 1024,
             connections: 10,
             streams: 7,
+        },
+        audit: Policy {
+            keep_days: 400,
+            anchor_file: Some("/mnt/apart/anchor".into()),
         },
         log_level: Level::DEBUG,
     };

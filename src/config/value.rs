@@ -94,6 +94,14 @@ pub(super) fn path(value: &Value, base: &Path) -> Result<PathBuf, String> {
     }
 }
 
+/// The path of a file, relative to `base`. The empty text is none.
+pub(super) fn optional_path(value: &Value, base: &Path) -> Result<Option<PathBuf>, String> {
+    match text(value)? {
+        "" => Ok(None),
+        _ => path(value, base).map(Some),
+    }
+}
+
 /// URN of a schema extension that is not one of the standard schemas.
 pub(super) fn extension(value: &Value) -> Result<String, String> {
     let text = text(value)?;

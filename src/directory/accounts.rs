@@ -12,8 +12,8 @@ use crate::scim::schema::ResourceType;
 pub use crate::store::accounts::Listed;
 use crate::store::audit::Recorded;
 pub use crate::store::users::Status;
-use crate::store::users::{self, User};
-use crate::store::{self, accounts, audit, lower};
+use crate::store::users::{self, Standing, User};
+use crate::store::{self, accounts, audit::select, lower};
 
 /// What an administrator does to an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +35,22 @@ impl Act {
             Self::Activate => "account.activate",
             Self::Hold => "account.hold",
             Self::Release => "account.release",
+        }
+    }
+
+    /// What it did, for the audit.
+    fn effect(self, after: &Standing) -> &'static str {
+        match self {
+            Self::Preserve => {
+                "an administrator stopped the account; the identity provider cannot undo that"
+            }
+            Self::Activate if after.visible => "an administrator put the account back in use",
+            Self::Activate => {
+                "an administrator leaves the account to the identity provider again: it comes back when that sends the \
+                 person again"
+            }
+            Self::Hold => "an administrator put the account under legal hold; nothing deletes it",
+            Self::Release => "an administrator ended the legal hold",
         }
     }
 
@@ -98,7 +114,7 @@ impl Directory {
             let id = identified(connection, name)?;
             Ok(Story {
                 account: listed(connection, &id)?,
-                audit: audit::about(connection, &id)?,
+                audit: select::about_user(connection, &id)?,
             })
         })
     }
@@ -128,9 +144,11 @@ impl Directory {
             };
             let active = status == Status::Active;
             user.resource.insert("active".to_owned(), active.into());
-            users::update(connection, &user, false)?;
+            users::update(connection, &user, false, &entry.actor)?;
             let account = listed(connection, &id)?;
+            entry.because(act.effect(&user.standing));
             entry.changes = Some(changed(&shown.fields()?, &account.fields()?));
+            entry.account(Some(&shown), Some(&account))?;
             Ok(account)
         })
         .await

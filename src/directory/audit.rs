@@ -9,7 +9,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rusqlite::Connection;
 
-use super::{Clock, Directory, Refusal};
+use super::accounts::Listed;
+use super::{Clock, Directory, Refusal, feed};
 use crate::scim::Object;
 pub use crate::store::audit::Verdict;
 use crate::store::audit::{self, Row};
@@ -34,6 +35,15 @@ impl Origin {
             request_id: request_id(),
             actor: format!("administrator:{}", user.as_deref().unwrap_or("unknown")),
             source: "cli".to_owned(),
+        }
+    }
+
+    /// The server itself: its start and stop, and what it does because its time has come.
+    pub fn server() -> Self {
+        Self {
+            request_id: request_id(),
+            actor: "server".to_owned(),
+            source: "server".to_owned(),
         }
     }
 }
@@ -67,6 +77,10 @@ pub struct Entry {
     pub changes: Option<Object>,
     /// The decision of the mappings.
     pub mapping: Option<Object>,
+    /// The account before and after, for the change feed.
+    account: Option<Object>,
+    /// Who asks. The directory knows it once the change is made.
+    pub(super) actor: String,
 }
 
 impl Entry {
@@ -83,6 +97,8 @@ impl Entry {
             reasons: Vec::new(),
             changes: None,
             mapping: None,
+            account: None,
+            actor: String::new(),
         }
     }
 
@@ -108,6 +124,16 @@ impl Entry {
         }
     }
 
+    /// Takes the account as it was and as it is.
+    pub(super) fn account(
+        &mut self,
+        before: Option<&Listed>,
+        after: Option<&Listed>,
+    ) -> Result<(), store::Error> {
+        self.account = Some(feed::together(before, after)?);
+        Ok(())
+    }
+
     /// Names the attributes that were not stored. Names only: their values are dropped.
     pub fn skipped(&mut self, names: &[String]) {
         if !names.is_empty() {
@@ -117,6 +143,11 @@ impl Entry {
 
     /// The row of a change that was made at `at`.
     pub(super) fn row(&self, at: Timestamp, origin: &Origin) -> Row {
+        let changed = self.changes.iter().flat_map(Object::keys);
+        let reason = match self.reasons.as_slice() {
+            [] => format!("changed: {}", listed(&changed.collect::<Vec<_>>())),
+            reasons => reasons.join("; "),
+        };
         Row {
             at,
             request_id: origin.request_id.clone(),
@@ -129,9 +160,10 @@ impl Entry {
             verdict: self.verdict,
             status: self.status,
             scim_type: self.scim_type,
-            reason: self.reasons.join("; "),
+            reason,
             changes: self.changes.clone(),
             mapping: self.mapping.clone(),
+            account: self.account.clone(),
         }
     }
 }
@@ -179,18 +211,15 @@ where
     }
 
     fn refused(&mut self, connection: &Connection, why: &Refusal) -> Result<(), store::Error> {
+        self.entry.changes = None;
+        self.entry.account = None;
+        self.entry.reasons.insert(0, why.to_string());
         let mut row = self.entry.row((self.clock)(), &self.origin);
-        row.changes = None;
         row.status = why.status();
         row.scim_type = why.scim_type().map(crate::scim::ScimType::as_str);
         row.verdict = match row.status {
             500.. => Verdict::Failed,
             _ => Verdict::Refused,
-        };
-        let reason = why.to_string();
-        row.reason = match row.reason.is_empty() {
-            true => reason,
-            false => format!("{reason}; {}", row.reason),
         };
         audit::append(connection, &row)?;
         Ok(())
@@ -202,9 +231,10 @@ impl Directory {
     pub(super) async fn change<T: Send + 'static>(
         &self,
         origin: &Origin,
-        entry: Entry,
+        mut entry: Entry,
         change: impl FnOnce(&Connection, &mut Entry, Timestamp) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
+        entry.actor.clone_from(&origin.actor);
         self.store
             .writer
             .submit(Audited {
@@ -220,7 +250,38 @@ impl Directory {
     /// does not reach. Comes back once the row is durable.
     pub async fn refused(&self, origin: &Origin, mut entry: Entry) -> Result<(), Refusal> {
         entry.verdict = Verdict::Refused;
+        self.note(origin, entry).await
+    }
+
+    /// Writes the row of an act that changed something outside the tables, or all of them: a start, a stop, a migration,
+    /// a restore. Comes back once the row is durable.
+    pub async fn note(&self, origin: &Origin, entry: Entry) -> Result<(), Refusal> {
         self.change(origin, entry, |_, _, _| Ok(())).await
+    }
+
+    /// The server is about to serve `scim` and `admin`, URLs. Nobody is served before this is in the audit.
+    pub async fn started(&self, scim: &str, admin: &str) -> Result<(), Refusal> {
+        let mut entry = Entry::new("server.start", 0);
+        entry.because(format!(
+            "Scimlite {} serves SCIM at {scim} and the administrator at {admin}, on a database of schema {}",
+            env!("CARGO_PKG_VERSION"),
+            store::open::USER_VERSION
+        ));
+        self.note(&Origin::server(), entry).await?;
+        self.anchor(true).await;
+        Ok(())
+    }
+
+    /// The server has answered its last request. What lags behind is written, then the row of the stop, then the head
+    /// is noted.
+    pub async fn stopped(&self) {
+        self.settle(true).await;
+        let mut entry = Entry::new("server.stop", 0);
+        entry.because("told to stop; what was asked for before was done");
+        if let Err(error) = self.note(&Origin::server(), entry).await {
+            tracing::error!(%error, "the stop is not in the audit");
+        }
+        self.anchor(true).await;
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 
 use super::accounts::{Listed, existing, listed};
-use super::audit::{Entry, Origin, request_id};
+use super::audit::{Entry, Origin};
 use super::deletion::remove;
 use super::{Directory, Refusal};
 use crate::store::{self, accounts, text};
@@ -16,7 +16,7 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// Accounts that the server deletes before it looks after its other work again.
 const AT_ONCE: usize = 1000;
 
-/// When the server's last complete run began.
+/// When the server's last complete run of what it does once a day began.
 #[derive(Default)]
 pub struct Daily(Mutex<Option<Timestamp>>);
 
@@ -26,9 +26,14 @@ impl Daily {
     }
 
     /// Whether a run is due: the first, and one a day later. A clock that was set back does not put it off.
-    fn is_due(&self, now: Timestamp) -> bool {
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
         self.began()
             .is_none_or(|began| now.duration_since(began).abs() >= DAY)
+    }
+
+    /// Notes that the run that began at `now` is complete.
+    pub(super) fn done(&self, now: Timestamp) {
+        *self.began() = Some(now);
     }
 }
 
@@ -97,14 +102,10 @@ impl Directory {
         if !self.daily.is_due(now) {
             return Ok(());
         }
-        let origin = Origin {
-            request_id: request_id(),
-            actor: "server".to_owned(),
-            source: "server".to_owned(),
-        };
+        let origin = Origin::server();
         let (deleted, complete) = self.auto_delete(&origin, AT_ONCE).await?;
         if complete {
-            *self.daily.began() = Some(now);
+            self.daily.done(now);
         }
         if !deleted.is_empty() {
             tracing::info!(
@@ -126,7 +127,7 @@ mod tests {
         let daily = Daily::default();
         let now = Timestamp::from_second(1_000_000_000).unwrap();
         assert!(daily.is_due(now));
-        *daily.began() = Some(now);
+        daily.done(now);
         for (later, due) in [(0, false), (23, false), (24, true), (48, true), (-24, true)] {
             let later = now + SignedDuration::from_hours(later);
             assert_eq!(daily.is_due(later), due, "{later}");

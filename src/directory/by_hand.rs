@@ -57,6 +57,7 @@ impl Directory {
             }
             .insert(attributes, standing, assignment)?;
             let account = listed(connection, &user.id)?;
+            entry.because("made by hand; the identity provider adopts it with its first write");
             entry.changes = Some(changed(&serde_json::Value::Null, &account.fields()?));
             Ok(account)
         })

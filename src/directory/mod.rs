@@ -6,17 +6,21 @@
 
 pub mod account;
 pub mod accounts;
+pub mod anchor;
 pub mod audit;
 pub mod auto_delete;
 pub mod by_hand;
 pub mod deletion;
 mod expiry;
+pub mod feed;
 pub mod groups;
+pub mod history;
 pub mod lifecycle;
 pub mod mapping;
 pub mod mappings;
 mod names;
 pub mod profiles;
+mod pruning;
 pub mod reading;
 pub mod refusal;
 pub mod reports;
@@ -61,6 +65,10 @@ pub struct Directory {
     denials: audit::Denials,
     announced: expiry::Announced,
     daily: auto_delete::Daily,
+    feed: feed::Feed,
+    policy: anchor::Policy,
+    noted: anchor::Noted,
+    pruned: auto_delete::Daily,
 }
 
 impl Directory {
@@ -74,7 +82,16 @@ impl Directory {
             denials: audit::Denials::default(),
             announced: expiry::Announced::default(),
             daily: auto_delete::Daily::default(),
+            feed: feed::Feed::default(),
+            policy: anchor::Policy::default(),
+            noted: anchor::Noted::default(),
+            pruned: auto_delete::Daily::default(),
         })
+    }
+
+    /// The same directory, which keeps its audit by `policy`: the one of the server.
+    pub fn with_policy(self, policy: anchor::Policy) -> Self {
+        Self { policy, ..self }
     }
 
     /// The schemas that its resources follow.
@@ -105,7 +122,7 @@ impl Directory {
 
     /// Writes what lags behind on purpose: when tokens were used last, and refused authentications that repeated
     /// within the last minute; with `closing` whether or not the minute is over. Announces the ends of tokens, and
-    /// deletes once a day what is due to be deleted. The server calls it at its start and now and then.
+    /// deletes and prunes once a day what is due, and notes the head of the audit. The server calls it at its start and now and then.
     pub async fn settle(&self, closing: bool) {
         let (used, denials) = tokio::join!(self.flush_used(), self.flush_denials(closing));
         for error in [used.err(), denials.err()].into_iter().flatten() {
@@ -120,6 +137,10 @@ impl Directory {
         if let Err(error) = self.auto_delete_daily().await {
             tracing::error!(%error, "cannot delete the accounts that are due; it is tried again");
         }
+        if let Err(error) = self.prune_daily().await {
+            tracing::error!(%error, "cannot prune the audit; it is tried again");
+        }
+        self.anchor(false).await;
     }
 
     /// Whether the writer answers: a job of its own goes through it, without a change.

@@ -6,7 +6,7 @@ use super::Directory;
 use super::accounts::{Listed, Status};
 use crate::scim::schema::ResourceType;
 use crate::store::users::{ManagedBy, PreservedBy};
-use crate::store::{self, accounts, audit, lower};
+use crate::store::{self, accounts, lower};
 
 /// One account of the report on what was provisioned.
 #[derive(Debug, Serialize)]
@@ -54,7 +54,7 @@ impl Directory {
         &self,
         mut each: impl FnMut(Provisioned) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.report(None, |_, account| {
+        self.report(None, |account| {
             each(Provisioned {
                 name: account.name,
                 email: account.email,
@@ -72,11 +72,7 @@ impl Directory {
         &self,
         mut each: impl FnMut(Preserved) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.report(Some(Status::Preserved), |connection, account| {
-            let by_whom = match (account.preserved_by, &account.preserved_at) {
-                (Some(by), Some(at)) => audit::preserver(connection, &account.id, by, at)?,
-                _ => None,
-            };
+        self.report(Some(Status::Preserved), |account| {
             each(Preserved {
                 name: account.name,
                 email: account.email,
@@ -84,7 +80,7 @@ impl Directory {
                 storage: account.storage,
                 mode: account.preserved_by,
                 preserved_on: account.preserved_at,
-                by_whom,
+                by_whom: account.preserved_actor,
                 auto_delete_on: account.delete_due,
             })
         })
@@ -93,13 +89,11 @@ impl Directory {
     fn report<E: From<store::Error>>(
         &self,
         status: Option<Status>,
-        mut each: impl FnMut(&rusqlite::Connection, Listed) -> Result<(), E>,
+        each: impl FnMut(Listed) -> Result<(), E>,
     ) -> Result<(), E> {
         let everyone = lower::condition(None, ResourceType::User, self.schemas());
-        self.store.readers.short(|connection| {
-            accounts::each(connection, status, &everyone, |account| {
-                each(connection, account)
-            })
-        })
+        self.store
+            .readers
+            .short(|connection| accounts::each(connection, status, &everyone, each))
     }
 }

@@ -185,6 +185,7 @@ impl Directory {
         self.change(origin, entry, move |connection, entry, now| {
             let token = present(connection, &id)?;
             entry.target_name = Some(token.name);
+            entry.because("ended at once; what comes with it is refused from now on");
             Ok(table::revoke(connection, &id, now)?)
         })
         .await

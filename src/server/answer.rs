@@ -104,7 +104,7 @@ impl From<Refusal> for Failure {
             status,
             scim_type: refusal.scim_type(),
             detail: refusal.to_string(),
-            header: (status == 503).then_some((header::RETRY_AFTER, "5")),
+            header: matches!(status, 429 | 503).then_some((header::RETRY_AFTER, "5")),
         }
     }
 }

@@ -56,7 +56,8 @@ pub async fn serve(
     tokio::join!(
         listener::serve(listeners.scim, scim_tls, scim_limits, scim, scim_shutdown),
         listener::serve(listeners.admin, tls, limits, admin, shutdown.clone()),
-        settle(&directory, shutdown),
+        settle(&directory, shutdown.clone()),
+        end_feed(&directory, shutdown),
     );
 }
 
@@ -70,6 +71,13 @@ async fn settle(directory: &Directory, mut shutdown: watch::Receiver<bool>) {
             return;
         }
     }
+}
+
+/// Has those who wait for changes answered when the server stops, so that they do not hold up the drain.
+async fn end_feed(directory: &Directory, mut shutdown: watch::Receiver<bool>) {
+    // Without its sender nobody can say stop, and the listeners end as well.
+    let _ = shutdown.wait_for(|stop| *stop).await;
+    directory.end_feed();
 }
 
 #[cfg(test)]

@@ -51,9 +51,26 @@ pub struct Listed {
     /// When its profile would delete it.
     #[serde(skip)]
     pub delete_due: Option<String>,
+    /// The token or administrator that preserved it.
+    #[serde(skip)]
+    pub preserved_actor: Option<String>,
+    /// Whether its mapping wants an activation mail to be sent.
+    #[serde(skip)]
+    pub activation_email: bool,
 }
 
 impl Listed {
+    /// The account as the change feed shows it: all fields, and whether an activation mail is wanted.
+    pub fn fed(&self) -> Result<crate::scim::Object, Error> {
+        let mut fields = match serde_json::to_value(self) {
+            Ok(serde_json::Value::Object(fields)) => fields,
+            Ok(_) => crate::scim::Object::new(),
+            Err(error) => return Err(Error::Sqlite(error.to_string())),
+        };
+        fields.insert("activation_email".to_owned(), self.activation_email.into());
+        Ok(fields)
+    }
+
     /// The fields as the audit compares them: without `modified`, which the row says itself.
     pub fn fields(&self) -> Result<serde_json::Value, Error> {
         let mut fields =
@@ -69,7 +86,8 @@ impl Listed {
 const SELECT: &str = "SELECT accounts.id, accounts.username, accounts.email, accounts.name, accounts.upn,
      accounts.status, accounts.preserved_by, accounts.preserved_at, accounts.profile, accounts.storage,
      accounts.quota_gb, accounts.managed_by, owner.mapping, accounts.legal_hold, accounts.scim_visible,
-     accounts.external_id, accounts.created, accounts.modified, accounts.delete_due
+     accounts.external_id, accounts.created, accounts.modified, accounts.delete_due,
+     owner.preserved_actor, owner.activation_email
      FROM user AS owner JOIN accounts ON accounts.id = owner.id";
 
 fn read(row: &Row<'_>) -> Result<Listed, rusqlite::Error> {
@@ -93,6 +111,8 @@ fn read(row: &Row<'_>) -> Result<Listed, rusqlite::Error> {
         created: row.get(16)?,
         modified: row.get(17)?,
         delete_due: row.get(18)?,
+        preserved_actor: row.get(19)?,
+        activation_email: row.get(20)?,
     })
 }
 

@@ -1,15 +1,18 @@
-//! Statements over `audit`, and the chain: the hash of a row covers all its columns and the hash of the row before it,
-//! so that no row can be altered or removed without a trace.
+//! How a row gets into `audit`, and the chain: the hash of a row covers all its columns and the hash of the row before
+//! it, so that no row can be altered or removed without a trace. How rows are read is in `select`, how the chain is
+//! computed again in `chain`.
+
+pub mod chain;
+pub mod select;
 
 use std::fmt::Write;
 
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::digest::{Context, SHA256};
 use rusqlite::{Connection, named_params};
 use serde::Serialize;
 
+use super::Error;
 use super::text::{self, words};
-use super::users::PreservedBy;
-use super::{Error, open::optional};
 use crate::scim::Object;
 
 words! {
@@ -57,6 +60,8 @@ pub struct Row {
     pub changes: Option<Object>,
     /// The decision of the mappings.
     pub mapping: Option<Object>,
+    /// The account as it is now, and what of it was different before.
+    pub account: Option<Object>,
 }
 
 /// One row of `audit` in the words of the contract for scripts (design §5); its fields are their keys.
@@ -98,54 +103,6 @@ pub struct Recorded {
     pub hash: String,
 }
 
-/// All rows about the thing with this id, in their order.
-pub fn about(connection: &Connection, target_id: &str) -> Result<Vec<Recorded>, Error> {
-    let mut statement =
-        connection.prepare_cached("SELECT * FROM audit WHERE target_id = ?1 ORDER BY seq")?;
-    let object = |row: &rusqlite::Row<'_>, column| {
-        let text: Option<String> = row.get(column)?;
-        text.map(|text| text::parse_object(column, &text))
-            .transpose()
-    };
-    let rows = statement.query_map([target_id], |row| {
-        Ok(Recorded {
-            seq: row.get(0)?,
-            at: row.get(1)?,
-            request_id: row.get(2)?,
-            actor: row.get(3)?,
-            source: row.get(4)?,
-            action: row.get(5)?,
-            target_type: row.get(6)?,
-            target_id: row.get(7)?,
-            target_name: row.get(8)?,
-            verdict: row.get(9)?,
-            status: row.get(10)?,
-            scim_type: row.get(11)?,
-            reason: row.get(12)?,
-            changes: object(row, 13)?,
-            mapping: object(row, 14)?,
-            prev_hash: row.get(15)?,
-            hash: row.get(16)?,
-        })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
-}
-
-/// Who preserved an account at `at`, or on top of that as the administrator; none where the rows are gone.
-pub fn preserver(
-    connection: &Connection,
-    target_id: &str,
-    by: PreservedBy,
-    at: &str,
-) -> Result<Option<String>, Error> {
-    let mut statement = connection.prepare_cached(
-        "SELECT actor FROM audit WHERE target_id = ?1 AND verdict = 'applied'
-             AND CASE ?2 WHEN 'admin' THEN action = 'account.preserve' ELSE at = ?3 END
-         ORDER BY seq DESC LIMIT 1",
-    )?;
-    optional(statement.query_row((target_id, by, at), |row| row.get(0)))
-}
-
 /// The hash before the first row.
 pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -158,30 +115,32 @@ pub fn append(connection: &Connection, row: &Row) -> Result<i64, Error> {
     let at = text::instant(row.at);
     let changes = row.changes.as_ref().map(text::object).transpose()?;
     let mapping = row.mapping.as_ref().map(text::object).transpose()?;
-    let hash = chained(
-        &prev_hash,
-        &[
-            Some(&seq.to_string()),
-            Some(&at),
-            Some(&row.request_id),
-            Some(&row.actor),
-            Some(&row.source),
-            Some(&row.action),
-            row.target_type,
-            row.target_id.as_deref(),
-            row.target_name.as_deref(),
-            Some(row.verdict.as_str()),
-            Some(&row.status.to_string()),
-            row.scim_type,
-            Some(&row.reason),
-            changes.as_deref(),
-            mapping.as_deref(),
-        ],
-    );
-    connection
+    let account = row.account.as_ref().map(text::object).transpose()?;
+    let columns = [
+        Some(&*seq.to_string()),
+        Some(&at),
+        Some(&row.request_id),
+        Some(&row.actor),
+        Some(&row.source),
+        Some(&row.action),
+        row.target_type,
+        row.target_id.as_deref(),
+        row.target_name.as_deref(),
+        Some(row.verdict.as_str()),
+        Some(&row.status.to_string()),
+        row.scim_type,
+        Some(&row.reason),
+        changes.as_deref(),
+        mapping.as_deref(),
+        account.as_deref(),
+    ];
+    let columns = columns.map(|column| column.map(str::as_bytes));
+    let hash = chained(&prev_hash, columns.into_iter());
+    let inserted = connection
         .prepare_cached(
             "INSERT INTO audit VALUES (:seq, :at, :request_id, :actor, :source, :action, :target_type, :target_id,
-                 :target_name, :verdict, :status, :scim_type, :reason, :changes, :mapping, :prev_hash, :hash)",
+                 :target_name, :verdict, :status, :scim_type, :reason, :changes, :mapping, :account, :prev_hash,
+                 :hash)",
         )?
         .execute(named_params! {
             ":seq": seq,
@@ -199,9 +158,13 @@ pub fn append(connection: &Connection, row: &Row) -> Result<i64, Error> {
             ":reason": row.reason,
             ":changes": changes,
             ":mapping": mapping,
+            ":account": account,
             ":prev_hash": prev_hash,
             ":hash": hash,
         })?;
+    if inserted != 1 {
+        return Err(Error::Sqlite("the audit row was not taken".into()));
+    }
     connection
         .prepare_cached("UPDATE appliance SET audit_seq = ?1, audit_hash = ?2")?
         .execute((seq, &hash))?;
@@ -211,16 +174,18 @@ pub fn append(connection: &Connection, row: &Row) -> Result<i64, Error> {
 /// The hash of a row: SHA-256, in lower-case hex, over the hash of the row before and each column in the table's
 /// order. A column is written as its length in bytes in decimal, a colon and its bytes; a null as `-`. The lengths
 /// keep two different rows from having the same text.
-fn chained(prev_hash: &str, columns: &[Option<&str>]) -> String {
-    let mut canonical = String::with_capacity(512);
-    for column in std::iter::once(&Some(prev_hash)).chain(columns) {
-        // Writing to a String cannot fail.
-        let _ = match column {
-            Some(column) => write!(canonical, "{}:{column}", column.len()),
-            None => write!(canonical, "-"),
-        };
-    }
-    hex(digest(&SHA256, canonical.as_bytes()).as_ref())
+fn chained<'a>(prev_hash: &str, columns: impl Iterator<Item = Option<&'a [u8]>>) -> String {
+    let mut context = Context::new(&SHA256);
+    let mut update = |column: Option<&[u8]>| match column {
+        Some(bytes) => {
+            context.update(format!("{}:", bytes.len()).as_bytes());
+            context.update(bytes);
+        }
+        None => context.update(b"-"),
+    };
+    update(Some(prev_hash.as_bytes()));
+    columns.for_each(update);
+    hex(context.finish().as_ref())
 }
 
 /// Bytes as lower-case hex.
@@ -236,7 +201,7 @@ fn hex(bytes: &[u8]) -> String {
 /// The single row of `appliance` in a new file.
 pub fn insert_genesis(connection: &Connection, created: jiff::Timestamp) -> Result<(), Error> {
     connection.execute(
-        "INSERT INTO appliance VALUES (1, ?1, 0, ?2)",
+        "INSERT INTO appliance VALUES (1, ?1, 0, ?2, 0, ?2)",
         (text::instant(created), GENESIS),
     )?;
     Ok(())

@@ -15,7 +15,7 @@ pub const SCHEMA: &str = include_str!("../../schema.sql");
 /// Marks a file as a Scimlite database: "Slit" in ASCII.
 const APPLICATION_ID: i64 = 0x536c_6974;
 /// Version of SCHEMA.
-const USER_VERSION: i64 = 1;
+pub const USER_VERSION: i64 = 1;
 /// How long to wait for another process that holds the write lock, such as a command beside the server.
 pub const BUSY: Duration = Duration::from_secs(10);
 /// Prepared statements kept per connection: more than the program has.

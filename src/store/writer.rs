@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use tokio::sync::{self, Semaphore, oneshot};
+use tokio::sync::{self, Semaphore, oneshot, watch};
 
 use super::{Error, open::BUSY};
 
@@ -85,21 +85,25 @@ pub struct Writer {
     /// Held from before the wait for a place until the job is queued, so that no job overtakes another on the way.
     turn: sync::Mutex<()>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    committed: watch::Sender<()>,
 }
 
 impl Writer {
     /// Starts the thread over `connection`.
     pub fn start(connection: Connection) -> Result<Self, Error> {
         let (sender, receiver) = channel();
+        let committed = watch::Sender::new(());
+        let told = committed.clone();
         let thread = std::thread::Builder::new()
             .name("writer".into())
-            .spawn(move || work(&connection, &receiver))
+            .spawn(move || work(&connection, &receiver, &told))
             .map_err(|error| Error::Sqlite(format!("cannot start the writer: {error}")))?;
         Ok(Self {
             queue: Mutex::new(Some(sender)),
             places: Semaphore::new(QUEUE),
             turn: sync::Mutex::new(()),
             thread: Mutex::new(Some(thread)),
+            committed,
         })
     }
 
@@ -121,6 +125,11 @@ impl Writer {
         }
         drop(turn);
         answer.await.map_err(|_| Error::Closed)?
+    }
+
+    /// Sees a change with each commit that changed something, from now on.
+    pub fn committed(&self) -> watch::Receiver<()> {
+        self.committed.subscribe()
     }
 
     /// Finishes what is queued, moves the WAL into the file, closes the connection and ends the thread.
@@ -149,7 +158,11 @@ impl Drop for Writer {
 }
 
 /// The life of the thread.
-fn work(connection: &Connection, queue: &Receiver<Box<dyn Pending>>) {
+fn work(
+    connection: &Connection,
+    queue: &Receiver<Box<dyn Pending>>,
+    committed: &watch::Sender<()>,
+) {
     // When the WAL is to be moved into the file: some time after the last change, none if it is there already.
     let mut settle = Some(Instant::now());
     loop {
@@ -160,6 +173,7 @@ fn work(connection: &Connection, queue: &Receiver<Box<dyn Pending>>) {
                 let before = connection.total_changes();
                 commit(connection, batch.collect());
                 if connection.total_changes() != before {
+                    committed.send_replace(());
                     settle = Some(Instant::now() + QUIET);
                 }
             }

@@ -38,7 +38,9 @@ impl Home {
                     ValueRef::Text(text) => {
                         let text = std::str::from_utf8(text).unwrap();
                         match name.as_str() {
-                            "changes" | "decision" => serde_json::from_str(text).unwrap(),
+                            "changes" | "decision" | "account" => {
+                                serde_json::from_str(text).unwrap()
+                            }
                             _ => text.into(),
                         }
                     }
@@ -88,10 +90,17 @@ pub fn unbroken(database: &Path) {
 fn break_in(database: &Path) -> Option<String> {
     let db = Connection::open(database).unwrap();
     let mut query = db.prepare("SELECT * FROM audit ORDER BY seq").unwrap();
-    let names: Vec<_> = query.column_names().collect();
+    let names: Vec<String> = query.column_names().map(Into::into).collect();
     let columns = names.len() - 2;
     assert_eq!(names[columns..], ["prev_hash", "hash"]);
-    let (mut seq, mut head) = (0, "0".repeat(64));
+    let places = "SELECT pruned_seq, pruned_hash, audit_seq, audit_hash FROM appliance";
+    let link =
+        |row: &rusqlite::Row<'_>, at| Ok::<_, rusqlite::Error>((row.get(at)?, row.get(at + 1)?));
+    let (pruned, stored): ((i64, String), (i64, String)) = db
+        .query_row(places, [], |row| Ok((link(row, 0)?, link(row, 2)?)))
+        .unwrap();
+    let (mut seq, mut head) = pruned.clone();
+    let mut vouched = (0, "0".repeat(64));
     let mut rows = query.query([]).unwrap();
     while let Some(row) = rows.next().unwrap() {
         seq += 1;
@@ -108,18 +117,29 @@ fn break_in(database: &Path) -> Option<String> {
             }
         }
         let before = std::mem::replace(&mut head, hex(digest(&SHA256, text.as_bytes()).as_ref()));
-        let stored = |column| row.get::<_, String>(column).unwrap();
+        let text = |column| row.get::<_, String>(column).unwrap();
         if row.get::<_, i64>(0).unwrap() != seq {
             return Some(format!("there is no row {seq}"));
         }
-        if stored(columns) != before || stored(columns + 1) != head {
+        if text(columns) != before || text(columns + 1) != head {
             return Some(format!("row {seq} or the one before it"));
         }
+        let named = |name| names.iter().position(|column| *column == name).unwrap();
+        if (&*text(named("action")), &*text(named("verdict"))) == ("audit.prune", "applied") {
+            let changes: Value = serde_json::from_str(&text(named("changes"))).unwrap();
+            let hash = changes["pruned_hash"]["new"].as_str().unwrap();
+            vouched = (
+                changes["pruned_seq"]["new"].as_i64().unwrap(),
+                hash.to_owned(),
+            );
+        }
+        if text(named("reason")).is_empty() {
+            return Some(format!("row {seq} has no reason"));
+        }
     }
-    let query = "SELECT audit_seq, audit_hash FROM appliance";
-    let stored: (i64, String) = db
-        .query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?)))
-        .unwrap();
+    if vouched != pruned {
+        return Some(format!("no pruning up to row {}", pruned.0));
+    }
     (stored != (seq, head)).then(|| format!("the head is not that of row {seq}"))
 }
 
