@@ -197,3 +197,6 @@ fn apart(account: Option<Object>) -> (Option<Object>, Option<Object>) {
     });
     (before, after)
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,3 +38,6 @@ impl Directory {
         Ok(self.store.readers.long(read).await?)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,6 +29,8 @@ pub mod storages;
 pub mod tokens;
 pub mod users;
 pub mod view;
+#[cfg(test)]
+mod world;
 
 use std::sync::Arc;
 

@@ -86,7 +86,7 @@ impl Selection {
             let ids = vec!["?"; self.whom.len()].join(", ");
             conditions.push(format!(
                 "seq IN (SELECT seq FROM audit WHERE target_id IN ({ids})
-                     UNION SELECT seq FROM audit WHERE target_name = ? COLLATE NOCASE)"
+                     UNION ALL SELECT seq FROM audit WHERE target_name = ? COLLATE NOCASE)"
             ));
             parameters.extend(self.whom.iter().cloned().map(Value::from));
             parameters.push(name.clone().into());
