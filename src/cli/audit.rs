@@ -210,7 +210,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     })
 }
 
-/// Prints what is selected, then what comes. Without a beginning it is that of now.
+/// Prints what is selected, then what comes. It begins behind `after`, at `since`, with the last `limit` rows, or now.
 async fn follow(directory: &Directory, mut selection: Selection, json: bool) -> anyhow::Result<()> {
     let format = if json {
         rows::Format::Jsonl
@@ -221,6 +221,9 @@ async fn follow(directory: &Directory, mut selection: Selection, json: bool) -> 
     let mut head = directory.head()?.seq;
     if selection.after.is_none() && selection.since.is_none() && selection.limit.is_none() {
         selection.after = Some(head);
+    }
+    if selection.after.is_some() {
+        selection.limit = None;
     }
     loop {
         selection.up_to = Some(head);

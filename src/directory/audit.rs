@@ -143,10 +143,11 @@ impl Entry {
 
     /// The row of a change that was made at `at`.
     pub(super) fn row(&self, at: Timestamp, origin: &Origin) -> Row {
-        let changed = self.changes.iter().flat_map(Object::keys);
-        let reason = match self.reasons.as_slice() {
-            [] => format!("changed: {}", listed(&changed.collect::<Vec<_>>())),
-            reasons => reasons.join("; "),
+        let changed: Vec<_> = self.changes.iter().flat_map(Object::keys).collect();
+        let reason = match (self.reasons.as_slice(), changed.as_slice()) {
+            ([], []) => "done as asked".to_owned(),
+            ([], changed) => format!("changed: {}", listed(changed)),
+            (reasons, _) => reasons.join("; "),
         };
         Row {
             at,

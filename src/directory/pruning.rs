@@ -5,8 +5,12 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::audit::{Entry, Origin, Verdict};
+use super::auto_delete::Turn;
 use super::{Directory, Refusal, changed};
-use crate::store::audit::chain::{self, PRUNE, PRUNED};
+use crate::store::audit::{
+    self,
+    chain::{self, PRUNE, PRUNED},
+};
 
 /// Rows that go in one transaction: others wait no longer for it than for a few of their own.
 const AT_ONCE: u32 = 10_000;
@@ -63,8 +67,19 @@ impl Directory {
     /// Removes once a day what is older than the configuration keeps, a part at a time: the server has other work.
     pub(super) async fn prune_daily(&self) -> Result<(), Refusal> {
         let (days, now) = (self.policy.keep_days, self.now());
-        if days == 0 || !self.pruned.is_due(now) {
+        if days == 0 {
             return Ok(());
+        }
+        let alive = || Ok(self.store.readers.short(audit::last_sign_of_life)?);
+        match self.pruned.turn(now, alive)? {
+            Turn::Run => {}
+            Turn::Wait => return Ok(()),
+            Turn::PutOff => {
+                tracing::warn!(
+                    "the clock leapt forward, or nothing was done for long; the audit is pruned a day from now"
+                );
+                return Ok(());
+            }
         }
         let before = older(now, days);
         if !self.is_due(before)? {
