@@ -57,12 +57,12 @@ impl Selection {
         if let Some(up_to) = self.up_to {
             add("seq <= ?", up_to.into());
         }
-        // The index over `at` finds where to begin and to end. Between them the rows come in the order of their numbers,
+        // The index over `at`, not the numbers (+seq), finds where to begin and to end. Between them the rows come in the order of their numbers,
         // and a clock that was set back is seen to row by row.
         if let Some(since) = self.since {
             let since = text::instant(since);
             add(
-                "seq >= (SELECT min(seq) FROM audit WHERE at >= ?)",
+                "seq >= (SELECT min(+seq) FROM audit WHERE at >= ?)",
                 since.clone().into(),
             );
             add("+at >= ?", since.into());
@@ -70,7 +70,7 @@ impl Selection {
         if let Some(until) = self.until {
             let until = text::instant(until);
             add(
-                "seq <= (SELECT max(seq) FROM audit WHERE at < ?)",
+                "seq <= (SELECT max(+seq) FROM audit WHERE at < ?)",
                 until.clone().into(),
             );
             add("+at < ?", until.into());
