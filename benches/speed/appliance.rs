@@ -109,6 +109,11 @@ impl Appliance {
         }
     }
 
+    /// The data directory.
+    pub fn directory(&self) -> &Path {
+        self.data.path()
+    }
+
     /// Runs the server.
     pub fn serve(&self) -> Server {
         let mut command = command("serve", self.data.path());

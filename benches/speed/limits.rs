@@ -24,14 +24,14 @@ use crate::appliance::{Appliance, Server};
 /// Starts [`bare_server`] as a process of its own, so that it shares the machine with the load as the appliance does.
 pub fn bare(appliance: &Appliance) -> Server {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.arg("--bare").arg(&appliance.ca);
+    command.arg("--bare").arg(appliance.directory());
     Server::start(&mut command, "bare", &appliance.ca, "none")
 }
 
-/// hyper over rustls on a free port with the certificate at `ca`; answers `/scim/N` with N bytes.
-pub async fn bare_server(ca: &Path) {
-    let chain = vec![CertificateDer::from_pem_file(ca).unwrap()];
-    let key = PrivateKeyDer::from_pem_file(ca.with_extension("key")).unwrap();
+/// hyper over rustls on a free port with the certificate of an appliance's data directory; answers `/scim/N` with N bytes.
+pub async fn bare_server(data: &Path) {
+    let chain = vec![CertificateDer::from_pem_file(data.join("server.crt")).unwrap()];
+    let key = PrivateKeyDer::from_pem_file(data.join("server.key")).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

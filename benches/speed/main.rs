@@ -38,7 +38,7 @@ struct Options {
     /// Only the operations whose names hold this text
     #[arg(long)]
     only: Option<String>,
-    /// Serve nothing but bytes, with the certificate in this file
+    /// Serve nothing but bytes, with the certificate of this data directory
     #[arg(long, hide = true)]
     bare: Option<PathBuf>,
     /// Given by `cargo bench`
@@ -49,8 +49,8 @@ struct Options {
 #[tokio::main]
 async fn main() {
     let options = Options::parse();
-    if let Some(ca) = &options.bare {
-        return limits::bare_server(ca).await;
+    if let Some(data) = &options.bare {
+        return limits::bare_server(data).await;
     }
     let people = match (options.what.as_deref(), options.people.as_slice()) {
         (None, []) => vec![10_000],
