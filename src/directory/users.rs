@@ -1,5 +1,7 @@
 //! Users: create, replace, patch, remove (design §3.3, §3.7–3.11).
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use rusqlite::Connection;
 use serde_json::Value;
@@ -15,7 +17,7 @@ use crate::scim::resource::{self, Parsed};
 use crate::scim::schema::{ResourceType, Schemas};
 use crate::scim::version::Condition;
 use crate::scim::{Error, Object, ScimType, fold};
-use crate::store::groups;
+use crate::store::groups::{self, Reference};
 use crate::store::users::{self, Assignment, ManagedBy, Standing, Status, User};
 
 impl Directory {
@@ -26,10 +28,10 @@ impl Directory {
         origin: &Origin,
         parsed: Parsed,
     ) -> Result<Representation, Refusal> {
-        let view = self.view.clone();
+        let schemas = Arc::clone(&self.view.schemas);
         let entry = Entry::new("user.create", 201).about("User", None);
         self.change(origin, entry, move |connection, entry, now| {
-            let schemas = &view.schemas;
+            let schemas = &schemas;
             let user = Change {
                 connection,
                 entry,
@@ -37,9 +39,10 @@ impl Directory {
                 schemas,
             }
             .create(parsed)?;
-            Ok(view.user(connection, &user, true)?)
+            with_groups(connection, user)
         })
         .await
+        .map(|(user, groups)| self.view.user_in(&user, &groups))
     }
 
     /// Replaces the user by another resource (RFC 7644 §3.5.1); what `active`, `externalId` and kept extension
@@ -66,9 +69,10 @@ impl Directory {
                 schemas,
             }
             .write(before, attributes)?;
-            Ok(view.user(connection, &user, true)?)
+            with_groups(connection, user)
         })
         .await
+        .map(|(user, groups)| self.view.user_in(&user, &groups))
     }
 
     /// Changes the user by a PATCH (RFC 7644 §3.5.2): all of its operations or none.
@@ -94,9 +98,10 @@ impl Directory {
                 schemas,
             }
             .write(before, patched.attributes)?;
-            Ok(view.user(connection, &user, true)?)
+            with_groups(connection, user)
         })
         .await
+        .map(|(user, groups)| self.view.user_in(&user, &groups))
     }
 
     /// Removes the user from SCIM's sight and from all groups (RFC 7644 §3.6). The account stays, preserved.
@@ -129,6 +134,12 @@ impl Directory {
         })
         .await
     }
+}
+
+/// A user with its groups: what its representation is made of, which nobody has to wait for in the writer.
+fn with_groups(connection: &Connection, user: User) -> Result<(User, Vec<Reference>), Refusal> {
+    let groups = groups::groups_of_user(connection, user.seq)?;
+    Ok((user, groups))
 }
 
 /// The visible user with this id, if it has the version that the client wants.

@@ -49,6 +49,11 @@ impl View {
             true => groups::groups_of_user(connection, user.seq)?,
             false => Vec::new(),
         };
+        Ok(self.user_in(user, &groups))
+    }
+
+    /// A user that belongs to these groups.
+    pub fn user_in(&self, user: &User, groups: &[Reference]) -> Representation {
         let elements: Vec<_> = groups
             .iter()
             .map(|group| {
@@ -67,7 +72,7 @@ impl View {
         if !elements.is_empty() {
             shown.resource.insert("groups".to_owned(), elements.into());
         }
-        Ok(shown)
+        shown
     }
 
     /// A group, with its members if `members` says so.

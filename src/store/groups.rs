@@ -242,6 +242,12 @@ pub fn member_count(connection: &Connection, group: i64) -> Result<i64, Error> {
 
 /// The groups that a user belongs to, itself or by way of another group, in the order of their creation.
 pub fn groups_of_user(connection: &Connection, user: i64) -> Result<Vec<Reference>, Error> {
+    let in_any: bool = connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM group_user WHERE user = ?1)")?
+        .query_row([user], |row| row.get(0))?;
+    if !in_any {
+        return Ok(Vec::new());
+    }
     references(
         connection,
         "WITH RECURSIVE above (seq, direct) AS (
