@@ -179,7 +179,6 @@ impl<'a> Change<'a> {
         self.refuse_taken("", &attributes)?;
         let mut group = Group {
             seq: 0,
-            size: 0,
             id: uuid::Uuid::now_v7().to_string(),
             resource: attributes,
             version: 1,

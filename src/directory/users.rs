@@ -239,7 +239,6 @@ impl Change<'_> {
         }
         let mut user = User {
             seq: 0,
-            size: 0,
             id: uuid::Uuid::now_v7().to_string(),
             account: account::derive(&attributes, self.schemas.custom_urn(), self.entry),
             resource: attributes,

@@ -1,6 +1,7 @@
 //! The messages that are no resources: errors and lists, and the URNs by which messages are known. Only JSON is made
 //! here; status codes and headers are the server's.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Object, ScimType};
@@ -39,24 +40,35 @@ pub enum Position {
     Cursor(Option<String>),
 }
 
-/// A page of a list; `total` counts all pages (RFC 7644 §3.4.2). An empty list keeps its `Resources` (C-01).
-pub fn list_response(total: u64, position: Position, resources: Vec<Object>) -> Object {
-    let mut body = Object::new();
-    body.insert("schemas".into(), json!([LIST_RESPONSE_URN]));
-    body.insert("totalResults".into(), total.into());
-    match position {
-        Position::Index(start) => {
-            body.insert("startIndex".into(), start.into());
-        }
-        Position::Cursor(Some(next)) => {
-            body.insert("nextCursor".into(), next.into());
-        }
-        Position::Cursor(None) => {}
+/// A page of a list (RFC 7644 §3.4.2). An empty list keeps its `Resources` (C-01).
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListResponse<R> {
+    schemas: [&'static str; 1],
+    total_results: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start_index: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+    items_per_page: usize,
+    #[serde(rename = "Resources")]
+    resources: Vec<R>,
+}
+
+/// A page with `resources`; `total` counts all pages.
+pub fn list_response<R>(total: u64, position: Position, resources: Vec<R>) -> ListResponse<R> {
+    let (start_index, next_cursor) = match position {
+        Position::Index(start) => (Some(start), None),
+        Position::Cursor(next) => (None, next),
+    };
+    ListResponse {
+        schemas: [LIST_RESPONSE_URN],
+        total_results: total,
+        start_index,
+        next_cursor,
+        items_per_page: resources.len(),
+        resources,
     }
-    body.insert("itemsPerPage".into(), resources.len().into());
-    let resources = resources.into_iter().map(Value::Object).collect();
-    body.insert("Resources".into(), Value::Array(resources));
-    body
 }
 
 /// The answer to a bulk request with what came of each operation (RFC 7644 §3.7).
