@@ -13,7 +13,7 @@ pub use crate::store::accounts::Listed;
 use crate::store::audit::Recorded;
 pub use crate::store::users::Status;
 use crate::store::users::{self, User};
-use crate::store::{self, accounts, audit, lower};
+use crate::store::{self, accounts, audit, groups, lower};
 
 /// What an administrator does to an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,6 +194,7 @@ fn matches(
     let Some(user) = users::get(connection, id)? else {
         return Ok(false);
     };
-    let resource = view.user(connection, &user, true)?.resource;
+    let groups = groups::groups_of_user(connection, user.seq)?;
+    let resource = view.user(&user, &groups)?.resource;
     Ok(filter.matches(&resource, ResourceType::User, &view.schemas))
 }

@@ -42,7 +42,7 @@ impl Directory {
             with_groups(connection, user)
         })
         .await
-        .map(|(user, groups)| self.view.user_in(&user, &groups))
+        .and_then(|(user, groups)| Ok(self.view.user(&user, &groups)?))
     }
 
     /// Replaces the user by another resource (RFC 7644 §3.5.1); what `active`, `externalId` and kept extension
@@ -72,7 +72,7 @@ impl Directory {
             with_groups(connection, user)
         })
         .await
-        .map(|(user, groups)| self.view.user_in(&user, &groups))
+        .and_then(|(user, groups)| Ok(self.view.user(&user, &groups)?))
     }
 
     /// Changes the user by a PATCH (RFC 7644 §3.5.2): all of its operations or none.
@@ -101,7 +101,7 @@ impl Directory {
             with_groups(connection, user)
         })
         .await
-        .map(|(user, groups)| self.view.user_in(&user, &groups))
+        .and_then(|(user, groups)| Ok(self.view.user(&user, &groups)?))
     }
 
     /// Removes the user from SCIM's sight and from all groups (RFC 7644 §3.6). The account stays, preserved.
@@ -153,7 +153,8 @@ fn existing(
     let user = users::visible(connection, id)?.ok_or_else(|| not_found(ResourceType::User, id))?;
     entry.target_name = Some(user.account.email.clone());
     if *condition != Condition::default() {
-        let etag = view.user(connection, &user, true)?.etag;
+        let groups = groups::groups_of_user(connection, user.seq)?;
+        let etag = view.user(&user, &groups)?.etag;
         if !condition.holds(&etag) {
             return Err(Refusal::Changed(etag));
         }

@@ -16,6 +16,7 @@ use super::lower::Condition;
 use super::{Error, groups, open::optional, text, users};
 use crate::scim::Object;
 use crate::scim::query::sort::Rank;
+use crate::scim::schema::ResourceType;
 
 /// Bytes of stored resources on a page at the most, whatever their number; a page has one at the least. What a page
 /// leaves out for this, the next one has.
@@ -68,16 +69,24 @@ pub struct Table {
 }
 
 /// The users that SCIM sees.
-pub const USERS: Table = Table {
+const USERS: Table = Table {
     name: users::TABLE,
     visible: users::VISIBLE,
 };
 
 /// The groups.
-pub const GROUPS: Table = Table {
+const GROUPS: Table = Table {
     name: groups::TABLE,
     visible: groups::VISIBLE,
 };
+
+/// The table of a resource type.
+pub fn table(resource_type: ResourceType) -> &'static Table {
+    match resource_type {
+        ResourceType::User => &USERS,
+        ResourceType::Group => &GROUPS,
+    }
+}
 
 /// Where a page starts.
 pub enum Start {
@@ -107,7 +116,11 @@ impl Table {
             "SELECT {COLUMNS} FROM {} WHERE id = ?1 AND {}",
             self.name, self.visible
         );
-        optional(connection.prepare_cached(&sql)?.query_row([id], Stored::read))
+        optional(
+            connection
+                .prepare_cached(&sql)?
+                .query_row([id], Stored::read),
+        )
     }
 
     /// The page of the resources that `condition` selects, in the order of creation.
@@ -234,10 +247,7 @@ impl Table {
 
     /// Everything that is to be judged.
     fn judged_sql(&self, condition: &Condition) -> String {
-        format!(
-            "SELECT {COLUMNS} {} ORDER BY seq",
-            self.matching(condition)
-        )
+        format!("SELECT {COLUMNS} {} ORDER BY seq", self.matching(condition))
     }
 
     fn matching(&self, condition: &Condition) -> String {
