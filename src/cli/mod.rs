@@ -1,9 +1,11 @@
 //! The command line: one file per command. A command parses its arguments, calls one function below and prints.
 
 mod demo;
+mod impact;
 mod init;
 mod mapping;
 mod profile;
+mod reclassify;
 mod report;
 mod rows;
 mod serve;
