@@ -28,6 +28,7 @@ mod impact;
 mod life;
 mod limits;
 mod list;
+mod mapping;
 mod paging;
 mod pattern;
 mod places;
