@@ -52,7 +52,7 @@ enum Command {
     Profile(profile::Arguments),
     /// Places for the data of accounts
     Storage(storage::Arguments),
-    /// List, add, preserve, activate, hold, delete and export accounts
+    /// List, add, edit, reclassify, preserve, activate, hold, delete and export accounts
     User(user::Arguments),
     /// Report on the accounts
     Report(report::Arguments),
