@@ -6,18 +6,21 @@
 
 pub mod account;
 pub mod accounts;
+pub mod assignment;
 pub mod audit;
 pub mod auto_delete;
 pub mod by_hand;
 pub mod deletion;
 mod expiry;
 pub mod groups;
+pub mod impact;
 pub mod lifecycle;
 pub mod mapping;
 pub mod mappings;
 mod names;
 pub mod profiles;
 pub mod reading;
+pub mod reclassify;
 pub mod refusal;
 pub mod reports;
 pub mod setup;
