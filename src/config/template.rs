@@ -9,6 +9,7 @@ const INTRODUCTION: &str = "\
 #
 # A flag of the command line comes before a variable of the environment, and that before this file. The variable of a
 # key is SCIMLITE_, the section and the key in capitals: limits.idle is SCIMLITE_LIMITS_IDLE. Lists take commas there.
+# `scimlite check` finds mistakes; `scimlite check --print` shows what is in force, and from where.
 ";
 
 /// The text of a new configuration file for `host`, a checked host name or address.
