@@ -13,7 +13,7 @@ mod value;
 mod tests;
 
 use std::{
-    fmt, io,
+    fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
@@ -21,11 +21,11 @@ use std::{
 use tracing::Level;
 
 pub use resolve::{InForce, Inspected, Source, inspect, strays};
-pub use template::template;
+pub use template::{in_force, template};
 
 use crate::{
     scim::schema::{CUSTOM_URN, Schemas},
-    server::limits::Limits,
+    server::{limits::Limits, tls::TlsFiles},
 };
 
 /// Name of the configuration file in the data directory.
@@ -45,7 +45,7 @@ pub struct Config {
     pub base_paths: Vec<String>,
     /// Where to listen.
     pub listen: Listen,
-    /// Certificate and key.
+    /// Certificate and key, as absolute as the data directory is.
     pub tls: TlsFiles,
     /// The custom schema extension.
     pub schema: SchemaExtension,
@@ -62,17 +62,6 @@ pub struct Listen {
     pub scim: SocketAddr,
     /// Admin API, health and metrics.
     pub admin: SocketAddr,
-}
-
-/// Where certificate and key are: PEM files, as absolute as the data directory is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// The chain, the server's own certificate first.
-    pub certificate: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
-    /// The authorities whose client certificates the admin listener asks for, if it does.
-    pub admin_client_ca: Option<PathBuf>,
 }
 
 /// What is configurable about the schema: the arguments of [`Schemas::new`](crate::scim::schema::Schemas::new).
@@ -108,22 +97,6 @@ impl Overrides {
     }
 }
 
-/// Why there is no configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The file is there but cannot be read.
-    #[error("cannot read {}", file.display())]
-    Unreadable {
-        /// The file.
-        file: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// What is written in it, or in the environment, or on the command line, is wrong.
-    #[error(transparent)]
-    Mistakes(#[from] Mistakes),
-}
-
 /// Everything that is wrong, one sentence each, beginning with where it stands.
 #[derive(Debug, thiserror::Error)]
 pub struct Mistakes(Vec<String>);
@@ -145,14 +118,10 @@ impl fmt::Display for Mistakes {
 impl Config {
     /// The configuration of the data directory `data_dir`: `overrides`, else environment, else file, else default. Without
     /// a file, the defaults hold.
-    pub fn load(data_dir: &Path, overrides: &Overrides) -> Result<Self, Error> {
-        let Inspected {
-            config, mistakes, ..
-        } = inspect(data_dir, overrides)?;
-        match mistakes.is_empty() {
-            true => Ok(config),
-            false => Err(Mistakes(mistakes).into()),
-        }
+    pub fn load(data_dir: &Path, overrides: &Overrides) -> Result<Self, Mistakes> {
+        let inspected = inspect(data_dir, overrides);
+        inspected.right()?;
+        Ok(inspected.config)
     }
 
     /// Base of `meta.location` and of what is announced, without a base path: the public URL, else host and `port`, the

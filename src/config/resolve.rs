@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Value};
 
 use super::settings::{self, CREDENTIALS, SETTINGS, Setting};
-use super::{Config, Error, FILE_NAME, Listen, Overrides};
+use super::{Config, FILE_NAME, Listen, Mistakes, Overrides};
 
 /// How like an unknown key the nearest one has to be for it to be named: below this it is no typing mistake.
 const ALIKE: f64 = 0.75;
@@ -72,15 +72,22 @@ pub struct Inspected {
 }
 
 /// Reads the configuration of the data directory `data_dir` as [`Config::load`] does, and gives all that is wrong with it
-/// too. Fails only where the file cannot be read.
-pub fn inspect(data_dir: &Path, overrides: &Overrides) -> Result<Inspected, Error> {
+/// too.
+pub fn inspect(data_dir: &Path, overrides: &Overrides) -> Inspected {
     let file = data_dir.join(FILE_NAME);
-    let text = match fs::read_to_string(&file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(source) => return Err(Error::Unreadable { file, source }),
+    let (text, unreadable) = match fs::read_to_string(&file) {
+        Ok(text) => (text, None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (String::new(), None),
+        Err(error) => (String::new(), Some(error)),
     };
-    Ok(resolve(data_dir, &text, &environment(), overrides))
+    let mut inspected = resolve(data_dir, &text, &environment(), overrides);
+    if let Some(error) = unreadable {
+        let file = file.display();
+        inspected
+            .mistakes
+            .push(format!("cannot read {file}: {error}"));
+    }
+    inspected
 }
 
 /// What is wrong with the variables of the environment that look like settings and are none. They are not mistakes:
@@ -155,6 +162,14 @@ pub(super) fn resolve(
 
 /// The sources are taken over one after the other: a later one comes before an earlier one.
 impl Inspected {
+    /// Fails with all mistakes if there is one.
+    pub fn right(&self) -> Result<(), Mistakes> {
+        match self.mistakes.is_empty() {
+            true => Ok(()),
+            false => Err(Mistakes(self.mistakes.clone())),
+        }
+    }
+
     /// Takes over what stands in the file, in its order.
     fn take_file(&mut self, text: &str) {
         let line_at = |at: usize| {

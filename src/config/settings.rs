@@ -23,14 +23,6 @@ pub(super) struct Setting {
 }
 
 impl Setting {
-    /// Section and name within it; no section for a key at the root.
-    pub(super) fn section_and_name(&self) -> (Option<&'static str>, &'static str) {
-        match self.key.split_once('.') {
-            Some((section, name)) => (Some(section), name),
-            None => (None, self.key),
-        }
-    }
-
     /// The default as a value. A test holds each of them to be TOML.
     pub(super) fn default_value(&self) -> Value {
         let parsed = ValueDeserializer::parse(self.default).and_then(Value::deserialize);
@@ -43,11 +35,19 @@ impl Setting {
     }
 }
 
+/// Section of a key and its name within it; no section for a key at the root.
+pub(super) fn section_and_name(key: &'static str) -> (Option<&'static str>, &'static str) {
+    match key.split_once('.') {
+        Some((section, name)) => (Some(section), name),
+        None => (None, key),
+    }
+}
+
 /// Whether `name` is a section of the file.
 pub(super) fn is_section(name: &str) -> bool {
     SETTINGS
         .iter()
-        .any(|setting| setting.section_and_name().0 == Some(name))
+        .any(|setting| section_and_name(setting.key).0 == Some(name))
 }
 
 fn put<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {

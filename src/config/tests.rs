@@ -197,22 +197,12 @@ fn flag_before_environment_before_file_before_default() {
         assert_eq!(of(key), (value.to_owned(), source.to_owned()), "{key}");
     }
     // What is in force, written down as a file, is the same configuration.
-    let mut again = Table::new();
-    for InForce { key, value, .. } in inspected.values.clone() {
-        match key.split_once('.') {
-            Some((section, name)) => {
-                let section = again.entry(section).or_insert_with(|| Table::new().into());
-                section
-                    .as_table_mut()
-                    .unwrap()
-                    .insert(name.to_owned(), value);
-            }
-            None => {
-                again.insert(key.to_owned(), value);
-            }
-        }
-    }
-    assert_eq!(from_file(&again.to_string()), inspected.config);
+    let again = in_force(&inspected.values);
+    assert!(
+        again.contains("\n[limits]\nhandshake = \"10s\"  # default\n"),
+        "{again}"
+    );
+    assert_eq!(from_file(&again), inspected.config);
 }
 
 #[test]
@@ -299,12 +289,7 @@ fn a_credential_comes_before_the_file_and_after_the_environment() {
         ("SCIMLITE_TLS_CERTIFICATE", "/from/environment"),
     ]);
     let file = "[tls]\nkey = 'from-file'\ncertificate = 'from-file'";
-    let inspected = resolve(
-        Path::new(DATA),
-        file,
-        &environment,
-        &Overrides::default(),
-    );
+    let inspected = resolve(Path::new(DATA), file, &environment, &Overrides::default());
     assert_eq!(inspected.mistakes, [""; 0]);
     let config = inspected.config;
     assert_eq!(config.tls.key, directory.path().join("tls.key"));
@@ -326,12 +311,13 @@ fn a_credential_comes_before_the_file_and_after_the_environment() {
 fn a_file_that_is_not_toml_says_where() {
     let found = mistakes("host = 'a'\nlisten = [\nfirst second\n");
     assert!(found.len() > 1, "{found:?}");
-    for (mistake, place) in found.iter().zip(["2: ", "3: "]) {
-        assert!(mistake.starts_with(place), "{found:?}");
-    }
+    assert!(found[0].starts_with("3: "), "{found:?}");
     assert!(mistakes("host = 'a'\nhost = 'b'")[0].starts_with("2: "));
     let both = mistakes("= 'x'\n[limits]\nidle = 'soon'\n");
-    assert!(both.len() == 2 && both[1].starts_with("3: limits.idle: "), "{both:?}");
+    assert!(
+        both.len() == 2 && both[1].starts_with("3: limits.idle: "),
+        "{both:?}"
+    );
 }
 
 #[test]
@@ -433,7 +419,7 @@ fn a_missing_file_is_no_mistake_and_an_unreadable_one_is() {
     fs::write(directory.path().join(FILE_NAME), b"\xff").unwrap();
     let error = load().unwrap_err().to_string();
     assert!(
-        error.starts_with("cannot read ") && error.contains(FILE_NAME),
+        error.starts_with("wrong configuration: cannot read ") && error.contains(FILE_NAME),
         "{error}"
     );
 }
