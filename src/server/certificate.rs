@@ -190,7 +190,36 @@ fn seen(files: &TlsFiles) -> Seen {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
+    use std::time::SystemTime;
+
     use super::*;
+    use crate::server::trial_certificate;
+
+    #[test]
+    fn the_time_left_follows_the_clock() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str| directory.path().join(name);
+        let made = SystemTime::now();
+        let trial = trial_certificate::generate("localhost", made).unwrap();
+        std::fs::write(file("server.crt"), &trial.certificate).unwrap();
+        std::fs::write(file("server.key"), trial.key.as_bytes()).unwrap();
+        let files = TlsFiles {
+            certificate: file("server.crt"),
+            key: file("server.key"),
+            admin_client_ca: None,
+        };
+        let made = Timestamp::try_from(made).unwrap().as_second();
+        let now = Arc::new(AtomicI64::new(made));
+        let clock = Arc::clone(&now);
+        let clock = Arc::new(move || Timestamp::from_second(clock.load(SeqCst)).unwrap());
+        let certificate = Certificate::open(files, clock).unwrap();
+        let day = 24 * 60 * 60;
+        let left = certificate.seconds_left();
+        assert!((824 * day..=825 * day).contains(&left), "{left}");
+        now.fetch_add(826 * day, SeqCst);
+        assert_eq!(certificate.seconds_left(), left - 826 * day);
+    }
 
     #[test]
     fn announced_ahead_and_every_day_after_the_end() {

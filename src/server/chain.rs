@@ -74,3 +74,35 @@ fn signed(certificate: &X509Certificate<'_>, by: &X509Certificate<'_>) -> bool {
     certificate.issuer().as_raw() == by.subject().as_raw()
         && certificate.verify_signature(Some(by.public_key())).is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+
+    #[test]
+    fn names_as_clients_compare_them() {
+        let names_of = [
+            "scim.example.com",
+            "*.wild.example.com",
+            "192.0.2.7",
+            "2001:db8::7",
+        ];
+        let params = CertificateParams::new(names_of.map(str::to_owned)).unwrap();
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        for (host, expected) in [
+            ("scim.example.com", true),
+            ("SCIM.example.com", true),
+            ("a.wild.example.com", true),
+            ("a.b.wild.example.com", false),
+            ("wild.example.com", false),
+            ("192.0.2.7", true),
+            ("192.0.2.8", false),
+            ("2001:db8::7", true),
+            ("no host", false),
+        ] {
+            assert_eq!(names(certificate.der(), host), expected, "{host}");
+        }
+    }
+}

@@ -15,7 +15,6 @@ use crate::tls::{Authority, Pair, connect, der, presented, put, status};
 const SEEN: Duration = Duration::from_secs(30);
 
 /// Makes connections, none of which may fail, until one is presented with `expected` first.
-#[track_caller]
 async fn until_presented(app: &TestApp, authorities: &[&str], expected: &str) {
     let ports = [port(&app.ready["scim"]), port(&app.ready["admin"])];
     let deadline = Instant::now() + SEEN;

@@ -108,6 +108,8 @@ fn every_mistake_names_its_file_in_one_line() {
     let noise = files.write("noise.pem", &pem("CERTIFICATE", b"not a certificate"));
     let odd_key = files.write("odd.key", &pem("PRIVATE KEY", b"not a key"));
     let missing = files.path("missing");
+    let text = |file: &Path| fs::read_to_string(file).unwrap();
+    let torn_chain = files.write("chain.pem", &(text(&good) + &text(&noise)));
     for (certificate, key, culprit, says) in [
         (&missing, &good_key, &missing, "cannot read"),
         (&good, &missing, &missing, "cannot read"),
@@ -118,6 +120,7 @@ fn every_mistake_names_its_file_in_one_line() {
         (&torn, &good_key, &torn, "is not a valid PEM file"),
         (&good, &other_key, &other_key, "does not belong to"),
         (&noise, &good_key, &noise, "cannot be used"),
+        (&torn_chain, &good_key, &torn_chain, "certificate 2 in"),
         (&good, &odd_key, &odd_key, "cannot be used"),
     ] {
         let error = read(certificate, key).err().unwrap().to_string();
