@@ -177,13 +177,19 @@ impl Inspected {
                 .map_or(1, |before| before.matches('\n').count() + 1)
         };
         let (table, errors) = DeTable::parse_recoverable(text);
+        let mut broken = Vec::new();
         for error in errors {
             let line = error.span().map_or(1, |span| line_at(span.start));
-            let message = error.message();
-            self.mistake(&Source::File(line), message);
+            self.mistake(&Source::File(line), error.message());
+            broken.push(line);
         }
         for (at, key, value) in flatten(table.into_inner()) {
-            let source = Source::File(line_at(at));
+            let line = line_at(at);
+            // What the parser made of a line that is no TOML is nobody's mistake but its own.
+            if broken.contains(&line) {
+                continue;
+            }
+            let source = Source::File(line);
             let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) else {
                 let nearest = nearest(&key, SETTINGS.iter().map(|setting| setting.key));
                 self.mistake(&source, &format!("{key}: there is no such key{nearest}"));

@@ -22,9 +22,9 @@ pub fn permissions(config: &Config) -> Vec<Finding> {
         (data.as_path(), 0o022, "be written"),
         (&data.join(FILE_NAME), 0o022, "be written"),
         // Debian gives keys to a group.
-        (key, 0o027, "be read"),
+        (key, 0o027, "be read or written"),
         // A local product may read the database by its group.
-        (&config.database(), 0o007, "be read"),
+        (&config.database(), 0o007, "be read or written"),
     ]
     .into_iter()
     .filter_map(|(path, forbidden, what)| permission(path, forbidden, what))
