@@ -1,8 +1,12 @@
 //! The command line: one file per command. A command parses its arguments, calls one function below and prints.
 
+mod cert;
+mod check;
 mod demo;
+mod files;
 mod impact;
 mod init;
+mod lock;
 mod mapping;
 mod profile;
 mod reclassify;
@@ -44,6 +48,10 @@ enum Command {
     Serve(serve::Arguments),
     /// Make a trial appliance in ./scimlite-data, serve it and print what to paste into Entra
     Demo,
+    /// Validate configuration, certificate, database, permissions, space and ports
+    Check(check::Arguments),
+    /// Make a certificate for trials
+    Cert(cert::Arguments),
     /// Make, list, rotate and revoke tokens
     Token(token::Arguments),
     /// The rules that give new accounts their profile and storage
@@ -89,6 +97,8 @@ pub fn run() -> ExitCode {
         Command::Init(arguments) => init::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Demo => demo::run(),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Cert(arguments) => cert::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
         Command::Mapping(arguments) => mapping::run(arguments),
         Command::Profile(arguments) => profile::run(arguments),

@@ -2,9 +2,13 @@
 //!
 //! A new setting is one entry here and one field of [`Config`]; file, environment and template follow by themselves.
 
-use toml::Value;
+use serde::Deserialize;
+use toml::{Value, de::ValueDeserializer};
 
 use super::{Config, value};
+
+/// Keys whose file systemd may hand over: a credential that is called like the key (`LoadCredential=tls.key:…`).
+pub(super) const CREDENTIALS: [&str; 3] = ["tls.certificate", "tls.key", "tls.admin_client_ca"];
 
 /// One key of the configuration.
 pub(super) struct Setting {
@@ -19,12 +23,10 @@ pub(super) struct Setting {
 }
 
 impl Setting {
-    /// Section and name within it; no section for a key at the root.
-    pub(super) fn section_and_name(&self) -> (Option<&'static str>, &'static str) {
-        match self.key.split_once('.') {
-            Some((section, name)) => (Some(section), name),
-            None => (None, self.key),
-        }
+    /// The default as a value. A test holds each of them to be TOML.
+    pub(super) fn default_value(&self) -> Value {
+        let parsed = ValueDeserializer::parse(self.default).and_then(Value::deserialize);
+        parsed.unwrap_or_else(|_| self.default.into())
     }
 
     /// The variable that sets this key in the environment: `limits.idle` is `SCIMLITE_LIMITS_IDLE`.
@@ -33,11 +35,19 @@ impl Setting {
     }
 }
 
+/// Section of a key and its name within it; no section for a key at the root.
+pub(super) fn section_and_name(key: &'static str) -> (Option<&'static str>, &'static str) {
+    match key.split_once('.') {
+        Some((section, name)) => (Some(section), name),
+        None => (None, key),
+    }
+}
+
 /// Whether `name` is a section of the file.
 pub(super) fn is_section(name: &str) -> bool {
     SETTINGS
         .iter()
-        .any(|setting| setting.section_and_name().0 == Some(name))
+        .any(|setting| section_and_name(setting.key).0 == Some(name))
 }
 
 fn put<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {
@@ -94,6 +104,18 @@ pub(super) static SETTINGS: &[Setting] = &[
         about: "Private key (PEM, without a passphrase). Relative to the data directory.",
         default: r#""server.key""#,
         set: |config, value| put(&mut config.tls.key, value::path(value, &config.data_dir)),
+    },
+    Setting {
+        key: "tls.admin_client_ca",
+        about: "Authorities (PEM) of which a client of the admin listener needs a certificate, health checks included.\n\
+                Empty: none is asked for.",
+        default: r#""""#,
+        set: |config, value| {
+            put(
+                &mut config.tls.admin_client_ca,
+                value::optional_path(value, &config.data_dir),
+            )
+        },
     },
     Setting {
         key: "schema.extension",

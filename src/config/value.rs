@@ -94,6 +94,12 @@ pub(super) fn path(value: &Value, base: &Path) -> Result<PathBuf, String> {
     }
 }
 
+/// The same where there need not be one: the empty text is none.
+pub(super) fn optional_path(value: &Value, base: &Path) -> Result<Option<PathBuf>, String> {
+    let text = text(value)?;
+    Ok((!text.is_empty()).then(|| base.join(text)))
+}
+
 /// URN of a schema extension that is not one of the standard schemas.
 pub(super) fn extension(value: &Value) -> Result<String, String> {
     let text = text(value)?;

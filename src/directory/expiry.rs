@@ -1,5 +1,5 @@
 //! Tokens announce their end 30, 14, 7, 3 and 1 days ahead (design §3.14): an identity provider whose token dies stops
-//! provisioning without a word.
+//! provisioning without a word. The server's certificate does so by the same means.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -13,16 +13,35 @@ use crate::store::tokens::{self, Token};
 /// Days ahead at which a token's end is announced.
 const ANNOUNCED: [i64; 5] = [1, 3, 7, 14, 30];
 
-/// Which end was announced for each token, so that each is once in a process.
+/// What was announced of each thing that ends, so that each is once in a process.
 #[derive(Default)]
 pub struct Announced(Mutex<HashMap<String, i64>>);
+
+impl Announced {
+    /// `due`, what is to be announced of `what`, unless that was its last announcement.
+    pub fn news(&self, what: &str, due: Option<i64>) -> Option<i64> {
+        let mut announced = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match due {
+            Some(due) => (announced.insert(what.to_owned(), due) != Some(due)).then_some(due),
+            None => {
+                announced.remove(what);
+                None
+            }
+        }
+    }
+}
 
 /// The announcement that is due for a token: its days ahead.
 fn due(token: &Token, now: Timestamp) -> Option<i64> {
     if token.revoked.is_some() || token.replaced.is_some() || token.expires <= now {
         return None;
     }
-    let left = token.expires.duration_since(now);
+    distance(token.expires, now)
+}
+
+/// The least of the announced distances, in days, that `ends` lies within.
+pub fn distance(ends: Timestamp, now: Timestamp) -> Option<i64> {
+    let left = ends.duration_since(now);
     ANNOUNCED
         .into_iter()
         .find(|days| left <= SignedDuration::from_hours(24 * days))
@@ -33,16 +52,8 @@ impl Directory {
     pub(super) fn announce_expiry(&self) -> Result<(), Refusal> {
         let tokens = self.store.readers.short(tokens::all)?;
         let now = self.now();
-        let mut announced = self
-            .announced
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
         for token in tokens {
-            let Some(days) = due(&token, now) else {
-                continue;
-            };
-            if announced.insert(token.id.clone(), days) != Some(days) {
+            if let Some(days) = self.announced.news(&token.id, due(&token, now)) {
                 tracing::warn!(
                     token_id = token.id,
                     name = token.name,
@@ -61,6 +72,21 @@ impl Directory {
 mod tests {
     use super::*;
     use crate::store::tokens::Scope;
+
+    #[test]
+    fn each_announcement_is_news_once() {
+        let announced = Announced::default();
+        for (due, news) in [
+            (Some(30), Some(30)),
+            (Some(30), None),
+            (Some(14), Some(14)),
+            (None, None),
+            (Some(14), Some(14)),
+        ] {
+            assert_eq!(announced.news("one", due), news);
+        }
+        assert_eq!(announced.news("other", Some(14)), Some(14));
+    }
 
     #[test]
     fn each_distance_is_due_in_its_time() {

@@ -11,7 +11,7 @@ pub mod audit;
 pub mod auto_delete;
 pub mod by_hand;
 pub mod deletion;
-mod expiry;
+pub mod expiry;
 pub mod groups;
 pub mod impact;
 pub mod lifecycle;

@@ -6,22 +6,25 @@ mod activity;
 pub mod admin;
 mod answer;
 pub mod body;
+pub mod certificate;
+pub mod chain;
 mod connection;
 pub mod limits;
 pub mod listener;
 mod route;
 pub mod scim;
+pub mod systemd;
 pub mod tls;
 pub mod trial_certificate;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::directory::Directory;
+use certificate::Certificate;
 use limits::Limits;
 
 /// How often what lags behind on purpose is written: when tokens were used, repeated refusals.
@@ -35,11 +38,11 @@ pub struct Listeners {
     pub admin: TcpListener,
 }
 
-/// Serves `directory`, SCIM below each of `base_paths`, on both listeners until `shutdown` becomes true, and comes back when the requests in flight are
-/// answered or the drain deadline has passed.
+/// Serves `directory`, SCIM below each of `base_paths`, on both listeners until `shutdown` becomes true, and comes back
+/// when the requests in flight are answered or the drain deadline has passed.
 pub async fn serve(
     listeners: Listeners,
-    tls: watch::Receiver<Arc<ServerConfig>>,
+    certificate: Arc<Certificate>,
     directory: Arc<Directory>,
     base_paths: &[String],
     limits: Arc<Limits>,
@@ -51,12 +54,14 @@ pub async fn serve(
         Arc::clone(&limits),
     ));
     let admin = Arc::new(admin::Admin::new(Arc::clone(&directory)));
-    let (scim_tls, scim_limits, scim_shutdown) =
-        (tls.clone(), Arc::clone(&limits), shutdown.clone());
+    let (scim_tls, admin_tls) = (certificate.scim(), certificate.admin());
+    let (scim_limits, stop) = (Arc::clone(&limits), || shutdown.clone());
     tokio::join!(
-        listener::serve(listeners.scim, scim_tls, scim_limits, scim, scim_shutdown),
-        listener::serve(listeners.admin, tls, limits, admin, shutdown.clone()),
-        settle(&directory, shutdown),
+        listener::serve(listeners.scim, scim_tls, scim_limits, scim, stop()),
+        listener::serve(listeners.admin, admin_tls, limits, admin, stop()),
+        certificate.watch(stop()),
+        systemd::watchdog(&directory, stop()),
+        settle(&directory, stop()),
     );
 }
 

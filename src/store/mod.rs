@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod examine;
 pub mod groups;
 pub mod list;
 pub mod lower;

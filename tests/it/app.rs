@@ -37,9 +37,13 @@ pub struct TestApp {
 impl TestApp {
     /// A server on a new data directory.
     pub fn start() -> Self {
-        let home = Home::new();
+        Self::on(Home::new(), |_| {})
+    }
+
+    /// A server on `home`, whose command `prepare` may change first.
+    pub fn on(home: Home, prepare: impl FnOnce(&mut Command)) -> Self {
         let violations = Arc::default();
-        let (child, stderr, ready) = serve(&home);
+        let (child, stderr, ready) = serve(&home, prepare);
         let (client, http1) = clients(&home, &ready, &violations);
         Self {
             home,
@@ -72,9 +76,14 @@ impl TestApp {
 
     /// Sends SIGTERM and does not wait.
     pub fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: &str) {
         let child = self.child.as_ref().expect("a running server");
         let id = child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status().unwrap();
+        let sent = Command::new("kill").args([signal, &id]).status().unwrap();
         assert!(sent.success());
     }
 
@@ -97,7 +106,7 @@ impl TestApp {
     /// Starts again after a stop or kill, on other ports.
     pub fn resume(&mut self) {
         assert!(self.child.is_none(), "still running");
-        let (child, stderr, ready) = serve(&self.home);
+        let (child, stderr, ready) = serve(&self.home, |_| {});
         let past = std::mem::replace(&mut self.stderr, stderr);
         self.stderr
             .lock()
@@ -148,19 +157,17 @@ impl Drop for TestApp {
 }
 
 /// Starts `serve` and waits until it is ready.
-fn serve(home: &Home) -> (Child, Arc<Mutex<String>>, Value) {
-    let mut child = home
-        .command([
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--admin-listen",
-            "127.0.0.1:0",
-        ])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+fn serve(home: &Home, prepare: impl FnOnce(&mut Command)) -> (Child, Arc<Mutex<String>>, Value) {
+    let mut command = home.command([
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "127.0.0.1:0",
+    ]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    prepare(&mut command);
+    let mut child = command.spawn().unwrap();
     let stderr = Arc::<Mutex<String>>::default();
     let log = Arc::clone(&stderr);
     let lines = BufReader::new(child.stderr.take().unwrap());

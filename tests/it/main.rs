@@ -11,6 +11,8 @@
 mod app;
 mod audit;
 mod bulk;
+mod certificate;
+mod check;
 mod cli;
 mod client;
 mod connect;
@@ -36,5 +38,7 @@ mod raw;
 mod rules;
 mod settings;
 mod standing;
+mod systemd;
+mod tls;
 mod token;
 mod user;
