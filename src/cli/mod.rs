@@ -1,10 +1,13 @@
 //! The command line: one file per command. A command parses its arguments, calls one function below and prints.
 
+mod backup;
 mod demo;
 mod init;
 mod mapping;
 mod profile;
+mod progress;
 mod report;
+mod restore;
 mod rows;
 mod serve;
 mod storage;
@@ -54,6 +57,10 @@ enum Command {
     User(user::Arguments),
     /// Report on the accounts
     Report(report::Arguments),
+    /// Copy the database to a file, verified, also while the server runs
+    Backup(backup::Arguments),
+    /// Put a backup in the place of the database; the server must not run
+    Restore(restore::Arguments),
 }
 
 /// What every command takes.
@@ -93,6 +100,8 @@ pub fn run() -> ExitCode {
         Command::Storage(arguments) => storage::run(arguments),
         Command::User(arguments) => user::run(arguments),
         Command::Report(arguments) => report::run(arguments),
+        Command::Backup(arguments) => backup::run(&arguments),
+        Command::Restore(arguments) => restore::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

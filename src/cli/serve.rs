@@ -4,7 +4,6 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,10 +16,14 @@ use tokio::sync::watch;
 
 use super::{Common, print};
 use crate::config::{Config, Overrides};
+use crate::directory::audit::Origin;
 use crate::directory::view::View;
-use crate::directory::{Directory, system_clock};
-use crate::server::{self, Listeners, tls};
-use crate::store::Store;
+use crate::directory::{Directory, backup, system_clock};
+use crate::server::{self, Listeners, snapshots, tls};
+use crate::store::{self, Store, migrate};
+
+/// Locked by the server as long as it runs.
+pub const LOCK: &str = "scimlite.lock";
 
 /// Arguments of `serve`.
 #[derive(Args)]
@@ -68,8 +71,9 @@ pub fn serve(
         .build()
         .context("cannot start the runtime")?;
     let served = runtime.block_on(async {
+        let _lock = lock(config)?;
+        upgrade(config)?;
         let store = Store::open(&config.database())?;
-        let _lock = lock(&config.data_dir)?;
         let tls = tls::load(&config.tls.certificate, &config.tls.key)?;
         let served = bind_and_serve(config, tls, store, announce).await;
         tracing::info!("closed");
@@ -80,9 +84,13 @@ pub fn serve(
     served
 }
 
-/// Makes this process the one that serves `data`, as long as the file is open.
-fn lock(data: &Path) -> anyhow::Result<File> {
-    let path = data.join("scimlite.lock");
+/// Makes this process the one that serves the data directory, as long as the file is open.
+fn lock(config: &Config) -> anyhow::Result<File> {
+    let (data, database) = (&config.data_dir, config.database());
+    if !database.exists() {
+        return Err(store::Error::Missing(database.display().to_string()).into());
+    }
+    let path = data.join(LOCK);
     let file = OpenOptions::new()
         .write(true)
         .create(true)
@@ -99,6 +107,24 @@ fn lock(data: &Path) -> anyhow::Result<File> {
             Err(error).with_context(|| format!("cannot lock {}", path.display()))
         }
     }
+}
+
+/// Brings a database of an earlier version to the present one.
+fn upgrade(config: &Config) -> anyhow::Result<()> {
+    let copy = backup::upgrade(
+        &config.database(),
+        &migrate::PRESENT,
+        &config.backup.directory,
+        &Origin::server(),
+        &system_clock(),
+    )?;
+    if let Some(copy) = copy {
+        tracing::info!(
+            before = %copy.display(),
+            "the database was migrated; the way back is the earlier version and `scimlite restore` of the copy"
+        );
+    }
+    Ok(())
 }
 
 async fn bind_and_serve(
@@ -126,15 +152,17 @@ async fn bind_and_serve(
     let limits = Arc::new(config.limits.clone());
     announce(&ready)?;
     tracing::info!(scim = ready.scim, admin = ready.admin, "serving");
-    server::serve(
-        listeners,
-        tls,
-        Arc::clone(&directory),
-        &config.base_paths,
-        limits,
-        shutdown,
-    )
-    .await;
+    tokio::join!(
+        snapshots::keep(&directory, &config.backup, shutdown.clone()),
+        server::serve(
+            listeners,
+            tls,
+            Arc::clone(&directory),
+            &config.base_paths,
+            limits,
+            shutdown,
+        ),
+    );
     directory.close().await;
     Ok(())
 }

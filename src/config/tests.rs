@@ -1,7 +1,6 @@
 //! Sources and their order, the template, and what each mistake says.
 
 use super::*;
-use std::time::Duration;
 
 const DATA: &str = "/data";
 
@@ -84,6 +83,10 @@ fn every_key_takes_another_value() {
         [schema]
         extension = "urn:example:User"
         keep = ["costCenter", "urn:example:other"]
+        [backup]
+        every = "15m"
+        keep = 3
+        dir = "/mnt/backup"
         [limits]
         handshake = "1s"
         first_byte = "2s"
@@ -117,6 +120,11 @@ fn every_key_takes_another_value() {
         schema: SchemaExtension {
             extension: "urn:example:User".to_owned(),
             keep: vec!["costCenter".to_owned(), "urn:example:other".to_owned()],
+        },
+        backup: Plan {
+            directory: "/mnt/backup".into(),
+            every: Duration::from_secs(15 * 60),
+            keep: 3,
         },
         limits: Limits {
             handshake: Duration::from_secs(1),

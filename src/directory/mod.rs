@@ -8,6 +8,7 @@ pub mod account;
 pub mod accounts;
 pub mod audit;
 pub mod auto_delete;
+pub mod backup;
 pub mod by_hand;
 pub mod deletion;
 mod expiry;

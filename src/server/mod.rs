@@ -11,6 +11,7 @@ pub mod limits;
 pub mod listener;
 mod route;
 pub mod scim;
+pub mod snapshots;
 pub mod tls;
 pub mod trial_certificate;
 

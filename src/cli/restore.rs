@@ -1,0 +1,63 @@
+//! `scimlite restore`: a backup in the place of the database.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use clap::Args;
+use serde_json::json;
+
+use super::{Common, configuration, print, progress, serve};
+use crate::directory::audit::Origin;
+use crate::directory::{backup, system_clock};
+
+/// Arguments of `restore`.
+#[derive(Args)]
+pub struct Arguments {
+    /// The backup: a file of `scimlite backup`, a snapshot, or the database of a stopped appliance
+    file: PathBuf,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Runs the command.
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let config = configuration(&arguments.common)?;
+    if is_served(&config.data_dir) {
+        bail!(
+            "a server runs on {}; stop it, then restore",
+            config.data_dir.display()
+        );
+    }
+    let (exchange, kept) = backup::restore_backup(
+        &config.database(),
+        &arguments.file,
+        &Origin::command_line(),
+        &system_clock(),
+        &progress::shown(),
+    )?;
+    let seq = |head: &crate::store::audit::Head| head.seq;
+    let (before, after) = (exchange.before.as_ref().map(seq), exchange.after.seq);
+    if arguments.common.json {
+        return print(json!({
+            "restored": arguments.file.display().to_string(), "kept": kept.map(|kept| kept.display().to_string()), "audit_seq_before": before, "audit_seq": after,
+            "migrated_from": exchange.migrated_from,
+        }));
+    }
+    let kept = match kept {
+        Some(kept) => format!("What was there is kept as {}.", kept.display()),
+        None => "There was no database before.".to_owned(),
+    };
+    print(format!(
+        "Restored {}: its audit ends at {after}. {kept}\n\
+         Tokens are as they were then: look at `scimlite token list`, then start the server.",
+        arguments.file.display(),
+    ))
+}
+
+/// Whether a server has the data directory: only to say so, the database's own lock decides.
+fn is_served(data: &Path) -> bool {
+    // Not made where it is missing: it would belong to whoever restores.
+    File::open(data.join(serve::LOCK))
+        .is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+}
