@@ -63,8 +63,7 @@ pub fn restore_backup(
         let ends = |head: &audit::Head| json!({"audit_seq": head.seq, "audit_hash": head.hash});
         let before = exchange.before.as_ref().map_or(json!({}), ends);
         entry.changes = Some(changed(&before, &ends(&exchange.after)));
-        audit::append(connection, &entry.row(now, origin))?;
-        Ok(())
+        audit::append(connection, &entry.row(now, origin)).map(drop)
     })
 }
 
@@ -86,8 +85,7 @@ pub fn upgrade(
     let now = clock();
     let copy = backup::before_migration(database, plan, copies, found, now)?;
     plan.apply(database, &connection, |connection, found| {
-        audit::append(connection, &migrated(found, &copy).row(now, origin))?;
-        Ok::<_, Error>(())
+        audit::append(connection, &migrated(found, &copy).row(now, origin)).map(drop)
     })?;
     Ok(Some(copy))
 }

@@ -31,43 +31,47 @@ impl Plan<'_> {
 
     /// Brings the tables behind `connection` to the present schema; `record` is told the version they had and writes
     /// into the same transaction. Gives that version, none if there was nothing to do. On an error, all is as it was.
-    pub fn apply<E: From<Error>>(
+    pub fn apply(
         &self,
         path: &Path,
         connection: &Connection,
-        record: impl FnOnce(&Connection, i64) -> Result<(), E>,
-    ) -> Result<Option<i64>, E> {
+        record: impl FnOnce(&Connection, i64) -> Result<(), Error>,
+    ) -> Result<Option<i64>, Error> {
         let found = open::identify(path, connection, self)?;
         if found == self.version() {
             return Ok(None);
         }
-        // Has no effect within a transaction.
-        let enforce = |on: bool| connection.pragma_update(None, "foreign_keys", on);
-        enforce(false).map_err(Error::from)?;
+        // The first has no effect within a transaction. With the second, SQLite takes a table that is renamed for what it
+        // is called, and does not look for it in triggers and views meanwhile.
+        let rebuilding = |on: bool| {
+            connection.pragma_update(None, "foreign_keys", !on)?;
+            connection.pragma_update(None, "legacy_alter_table", on)
+        };
+        rebuilding(true)?;
         let applied = self.transaction(path, connection, found, record);
-        enforce(true).map_err(Error::from)?;
+        rebuilding(false)?;
         applied.map(|()| Some(found))
     }
 
-    fn transaction<E: From<Error>>(
+    fn transaction(
         &self,
         path: &Path,
         connection: &Connection,
         found: i64,
-        record: impl FnOnce(&Connection, i64) -> Result<(), E>,
-    ) -> Result<(), E> {
+        record: impl FnOnce(&Connection, i64) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let failed = |what: String| Error::NotMigrated {
             path: path.display().to_string(),
             found,
             what,
         };
         // Dropped before its commit, it rolls back.
-        let transaction = connection.unchecked_transaction().map_err(Error::from)?;
+        let transaction = connection.unchecked_transaction()?;
         self.run(&transaction, found).map_err(failed)?;
         record(&transaction, found)?;
         transaction
             .commit()
-            .map_err(|error| failed(error.to_string()).into())
+            .map_err(|error| failed(error.to_string()))
     }
 
     /// Runs the steps that follow `found` and looks at what they made.

@@ -11,7 +11,8 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use super::audit::{self, Head};
 use super::backup::{self, Watch};
 use super::migrate::PRESENT;
-use super::{Error, lock, open, whole};
+use super::whole::{self, Unfinished};
+use super::{Error, lock, open};
 
 /// How long another program may still hold the old file.
 const WAIT: Duration = Duration::from_secs(2);
@@ -29,42 +30,32 @@ pub struct Exchange {
 
 /// Puts a copy of `backup`, verified and migrated, in the place of `database`. `record` writes into the copy before it
 /// takes that place. Gives the name under which the old database is kept, if there was one.
-pub fn restore<E: From<Error>>(
+pub fn restore(
     database: &Path,
     backup: &Path,
     at: Timestamp,
     watch: &Watch,
-    record: impl FnOnce(&Connection, &Exchange) -> Result<(), E>,
-) -> Result<(Exchange, Option<PathBuf>), E> {
+    record: impl FnOnce(&Connection, &Exchange) -> Result<(), Error>,
+) -> Result<(Exchange, Option<PathBuf>), Error> {
     let _alone = lock::alone(database)?;
     if backup::same(database, backup) {
-        return Err(Error::file(backup, "this is the database itself; name a backup").into());
+        return Err(Error::file(
+            backup,
+            "this is the database itself; name a backup",
+        ));
     }
-    let source = open::lone(backup)?;
-    open::identify(backup, &source, &PRESENT)?;
-    let copy = backup::copy(&source, None, database, watch)?;
-    drop(source);
-    let named = |error: Error| named(backup, error);
-    let after = backup::verified(copy.path(), watch, |_| Ok(())).map_err(named)?;
-    let connection = backup::private(copy.path(), OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    connection
-        .execute_batch("PRAGMA synchronous = FULL;")
-        .map_err(Error::from)?;
-    let migrated_from = PRESENT.apply(backup, &connection, |_, _| Ok::<_, Error>(()))?;
-    open::verify(backup, &connection)?;
-
+    let (connection, copy, after, migrated_from) =
+        prepared(database, backup, watch).map_err(|error| about(backup, error))?;
     let old = Old::take(database)?;
     let exchange = Exchange {
         before: old.head(),
         after,
         migrated_from,
     };
-    let transaction = connection.unchecked_transaction().map_err(Error::from)?;
+    let transaction = connection.unchecked_transaction()?;
     record(&transaction, &exchange)?;
-    transaction.commit().map_err(Error::from)?;
-    connection
-        .close()
-        .map_err(|(_, error)| Error::from(error))?;
+    transaction.commit()?;
+    connection.close().map_err(|(_, error)| error)?;
     let failed = |error| Error::file(database, error);
     give_to_owner(copy.path(), database).map_err(failed)?;
     let kept = old.keep(database, at).map_err(failed)?;
@@ -72,10 +63,28 @@ pub fn restore<E: From<Error>>(
     Ok((exchange, kept))
 }
 
-/// An error about a copy as one about the backup that it is of.
-fn named(backup: &Path, error: Error) -> Error {
+/// What a backup becomes before it takes the place of `database`: copied to beside it, verified and migrated. With the
+/// end of its audit, and the version of its schema if that was an older one.
+fn prepared(
+    database: &Path,
+    backup: &Path,
+    watch: &Watch,
+) -> Result<(Connection, Unfinished, Head, Option<i64>), Error> {
+    let source = open::lone(backup)?;
+    open::identify(backup, &source, &PRESENT)?;
+    let copy = backup::copy(&source, None, database, watch)?;
+    let head = backup::verified(copy.path(), watch, |_| Ok(()))?;
+    let connection = backup::private(copy.path(), OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.execute_batch("PRAGMA synchronous = FULL;")?;
+    let found = PRESENT.apply(backup, &connection, |_, _| Ok(()))?;
+    open::verify(backup, &connection)?;
+    Ok((connection, copy, head, found))
+}
+
+/// An error of the copy as one of the backup that it is of.
+fn about(backup: &Path, error: Error) -> Error {
     match error {
-        Error::Broken { what, .. } => Error::Broken {
+        Error::Broken { what, .. } | Error::Sqlite(what) => Error::Broken {
             path: backup.display().to_string(),
             what,
         },

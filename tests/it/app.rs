@@ -37,7 +37,11 @@ pub struct TestApp {
 impl TestApp {
     /// A server on a new data directory.
     pub fn start() -> Self {
-        let home = Home::new();
+        Self::on(Home::new())
+    }
+
+    /// A server on a data directory that is there.
+    pub fn on(home: Home) -> Self {
         let violations = Arc::default();
         let (child, stderr, ready) = serve(&home);
         let (client, http1) = clients(&home, &ready, &violations);

@@ -10,6 +10,7 @@
 
 mod app;
 mod audit;
+mod backup;
 mod bulk;
 mod cli;
 mod client;
@@ -31,8 +32,11 @@ mod paging;
 mod pattern;
 mod places;
 mod raw;
+mod restore;
 mod rules;
 mod settings;
+mod snapshots;
 mod standing;
 mod token;
+mod upgrade;
 mod user;
