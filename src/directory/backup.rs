@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use rusqlite::Connection;
 use serde_json::json;
 
 use super::audit::{Entry, Origin};
@@ -76,12 +77,14 @@ pub fn upgrade(
     origin: &Origin,
     clock: &Clock,
 ) -> Result<Option<PathBuf>, Error> {
-    let connection = open::unverified(database)?;
-    let found = open::identify(database, &connection, plan)?;
-    if found == plan.version() {
+    let identify = |connection: &Connection| open::identify(database, connection, plan);
+    if identify(&open::readable(database)?)? == plan.version() {
         return Ok(None);
     }
     let _alone = lock::alone(database)?;
+    // Only now it cannot be swapped any more.
+    let connection = open::unverified(database)?;
+    let found = identify(&connection)?;
     let now = clock();
     let copy = backup::before_migration(database, plan, copies, found, now)?;
     plan.apply(database, &connection, |connection, found| {

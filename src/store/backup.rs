@@ -204,7 +204,9 @@ fn room(bytes: u64, beside: Option<&Path>, target: &Path) -> Result<(), Error> {
         Some(beside) if device(beside) == device(directory) => RESERVE,
         _ => 0,
     };
-    if disk.f_bavail.saturating_mul(disk.f_frsize) < bytes.saturating_add(reserve) {
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    // A file system that tells nothing of its size tells nothing of its room either.
+    if disk.f_blocks > 0 && free < bytes.saturating_add(reserve) {
         return Err(Error::file(
             target,
             format!(

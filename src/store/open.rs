@@ -1,5 +1,6 @@
 //! Making and opening the database file: permissions, pragmas, and the check that its schema is this program's.
 
+use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
@@ -79,9 +80,8 @@ pub fn lone(path: &Path) -> Result<Connection, Error> {
         "file:{}?immutable=1",
         percent_encode(bare, NON_ALPHANUMERIC)
     );
-    if !path.exists() {
-        return Err(Error::file(path, "no such file"));
-    }
+    // SQLite says of any that it cannot read that it cannot open it.
+    File::open(path).map_err(|error| Error::file(path, error))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_URI
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;

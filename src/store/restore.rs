@@ -17,6 +17,9 @@ use super::{Error, lock, open};
 /// How long another program may still hold the old file.
 const WAIT: Duration = Duration::from_secs(2);
 
+/// When a database was replaced, in the name under which it is kept: a second try may follow at once.
+const KEPT: &str = "%Y%m%dT%H%M%S%.3fZ";
+
 /// What is known when the audit of the restored database is written.
 #[derive(Debug, Clone)]
 pub struct Exchange {
@@ -148,7 +151,7 @@ impl Old {
     /// Gives the old database a second name, and takes from beside the first whatever SQLite would play into the file
     /// that comes there. Durable before it comes back: the new file must not meet the old WAL, whatever happens.
     fn keep(&self, database: &Path, at: Timestamp) -> std::io::Result<Option<PathBuf>> {
-        let kept = whole::with_suffix(database, &format!(".before-{}", whole::stamp(at)));
+        let kept = whole::with_suffix(database, &format!(".before-{}", at.strftime(KEPT)));
         let old = database.exists();
         if old {
             std::fs::hard_link(database, &kept)?;

@@ -212,7 +212,7 @@ fn what_cannot_be_restored_leaves_all_as_it_was() {
         ("not a Scimlite database", &|| {
             std::fs::write(&bad, "").unwrap()
         }),
-        ("no such file", &|| std::fs::remove_file(&bad).unwrap()),
+        ("No such file", &|| std::fs::remove_file(&bad).unwrap()),
     ];
     let before = home.files();
     for (said, harm) in harms {
@@ -239,4 +239,53 @@ fn a_backup_is_restored_into_a_new_appliance() {
     assert_eq!(users[0]["username"], "anna@example.test");
     let tokens = |home: &Home| home.cli_json(["token", "list"]);
     assert_eq!(tokens(&old), tokens(&new));
+}
+
+#[tokio::test]
+async fn a_restore_that_is_killed_leaves_the_old_or_the_new_whole() {
+    let (mut app, file) = with_backup().await;
+    app.kill();
+    let database = app.database();
+    let [wal, shm, _] = companions(&database);
+    let (old, log) = (
+        std::fs::read(&database).unwrap(),
+        std::fs::read(&wal).unwrap(),
+    );
+    assert!(!log.is_empty(), "a WAL that is needed");
+    let again = || {
+        // As the kill left it. The index of the WAL is made anew.
+        let _ = std::fs::remove_file(&shm);
+        std::fs::write(&database, &old).unwrap();
+        std::fs::write(&wal, &log).unwrap();
+        for name in names(&app.data()) {
+            if name.contains(".before-") || name.contains(".new-") {
+                std::fs::remove_file(app.data().join(name)).unwrap();
+            }
+        }
+    };
+    again();
+    let begun = Instant::now();
+    assert!(restore(&app, &file).status.success());
+    let whole_run = begun.elapsed();
+    for number in 0..20 {
+        again();
+        let mut child = app
+            .command(["restore", file.to_str().unwrap()])
+            .spawn()
+            .unwrap();
+        std::thread::sleep(whole_run * number / 20);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let users = app.cli_json(["user", "list"]).as_array().unwrap().len();
+        assert_eq!(i64::try_from(users).unwrap(), whole(&database));
+        let restored = app.rows(
+            "SELECT seq FROM audit WHERE action = 'appliance.restore'",
+            [],
+        );
+        assert_eq!(users, 2 - restored.len());
+        assert!(
+            restore(&app, &file).status.success(),
+            "after round {number}"
+        );
+    }
 }
