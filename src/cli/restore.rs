@@ -10,6 +10,7 @@ use serde_json::json;
 use super::{Common, configuration, print, progress, serve};
 use crate::directory::audit::Origin;
 use crate::directory::{backup, system_clock};
+use crate::store::{audit::Head, migrate};
 
 /// Arguments of `restore`.
 #[derive(Args)]
@@ -32,15 +33,19 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (exchange, kept) = backup::restore_backup(
         &config.database(),
         &arguments.file,
+        &migrate::PRESENT,
         &Origin::command_line(),
         &system_clock(),
         &progress::shown(),
     )?;
-    let seq = |head: &crate::store::audit::Head| head.seq;
+    let seq = |head: &Head| head.seq;
     let (before, after) = (exchange.before.as_ref().map(seq), exchange.after.seq);
     if arguments.common.json {
         return print(json!({
-            "restored": arguments.file.display().to_string(), "kept": kept.map(|kept| kept.display().to_string()), "audit_seq_before": before, "audit_seq": after,
+            "restored": arguments.file.display().to_string(),
+            "kept": kept.map(|kept| kept.display().to_string()),
+            "audit_seq_before": before,
+            "audit_seq": after,
             "migrated_from": exchange.migrated_from,
         }));
     }

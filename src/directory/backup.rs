@@ -12,7 +12,7 @@ use super::audit::{Entry, Origin};
 use super::{Clock, Directory, changed};
 use crate::store::backup::{self, Copied, Watch};
 use crate::store::migrate::Plan;
-pub use crate::store::restore::Exchange;
+use crate::store::restore::Exchange;
 use crate::store::snapshots::{self, Maintained};
 use crate::store::{Error, audit, lock, open, restore};
 
@@ -44,17 +44,18 @@ async fn on_a_thread<T: Send + 'static>(
     done.unwrap_or(Err(Error::Closed))
 }
 
-/// Puts a copy of `file` in the place of `database`, and says so in the audit of what is then the database. Gives the
+/// Puts a copy of `file`, migrated by `plan`, in the place of `database`, and says so in the audit of what is then the database. Gives the
 /// ends of the audit before and after, and the name under which the old database is kept.
 pub fn restore_backup(
     database: &Path,
     file: &Path,
+    plan: &Plan<'_>,
     origin: &Origin,
     clock: &Clock,
     watch: &Watch,
 ) -> Result<(Exchange, Option<PathBuf>), Error> {
     let now = clock();
-    restore::restore(database, file, now, watch, |connection, exchange| {
+    restore::restore(database, file, plan, now, watch, |connection, exchange| {
         if let Some(version) = exchange.migrated_from {
             let entry = migrated(version, file);
             audit::append(connection, &entry.row(now, origin))?;

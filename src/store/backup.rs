@@ -10,7 +10,7 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
 use super::audit::{self, Head};
-use super::migrate::Plan;
+use super::migrate::{PRESENT, Plan};
 use super::whole::{self, Unfinished};
 use super::{Error, open};
 
@@ -64,7 +64,9 @@ pub fn make(database: &Path, file: &Path, replace: bool, watch: &Watch) -> Resul
             "is there already; name another file, or replace it with --force",
         ));
     }
-    publish(database, file, replace, watch, open::verify)
+    publish(database, file, replace, watch, |path, connection| {
+        open::verify(path, connection, &PRESENT)
+    })
 }
 
 /// Copies a database of the older schema `version` into the directory `copies`, under a name that says so.
@@ -221,4 +223,22 @@ fn room(bytes: u64, beside: Option<&Path>, target: &Path) -> Result<(), Error> {
 pub fn same(one: &Path, other: &Path) -> bool {
     let identity = |path: &Path| path.metadata().map(|file| (file.dev(), file.ino())).ok();
     identity(one).is_some_and(|one| identity(other) == Some(one))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_leaves_the_database_its_room() {
+        let root = tempfile::TempDir::new().unwrap();
+        let target = root.path().join("copy.db");
+        let disk = rustix::fs::statvfs(root.path()).unwrap();
+        let all = disk.f_blocks * disk.f_frsize;
+        room(1, Some(root.path()), &target).unwrap();
+        for bytes in [all - RESERVE / 2, all, u64::MAX] {
+            let refused = room(bytes, Some(root.path()), &target).unwrap_err();
+            assert!(refused.to_string().contains("no room"), "{refused}");
+        }
+    }
 }

@@ -49,7 +49,7 @@ pub fn create<E: From<Error>>(
 /// Opens the read-write connection, after the file has shown that it is this program's.
 pub fn writable(path: &Path) -> Result<Connection, Error> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    verify(path, &connection)?;
+    verify(path, &connection, &PRESENT)?;
     connection.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
          PRAGMA wal_autocheckpoint = 4000;",
@@ -104,14 +104,15 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
     Ok(connection)
 }
 
-/// Refuses a file of another program, of a later or earlier version, and one whose schema was changed by hand.
-pub fn verify(path: &Path, connection: &Connection) -> Result<(), Error> {
-    let found = identify(path, connection, &PRESENT)?;
-    let (known, path) = (PRESENT.version(), path.display().to_string());
+/// Refuses a file whose schema is not the one to which `plan` leads: one of another program, of a later or earlier
+/// version, and one whose schema was changed by hand.
+pub fn verify(path: &Path, connection: &Connection, plan: &Plan<'_>) -> Result<(), Error> {
+    let found = identify(path, connection, plan)?;
+    let (known, path) = (plan.version(), path.display().to_string());
     if found < known {
         return Err(Error::Older { path, found, known });
     }
-    match difference(PRESENT.schema, connection)? {
+    match difference(plan.schema, connection)? {
         Some(object) => Err(Error::Drift { path, object }),
         None => Ok(()),
     }
@@ -200,4 +201,27 @@ fn normalised(sql: &str) -> String {
 /// Whether a row answers to the query: `row?` as an option, for statements that may find nothing.
 pub fn optional<T>(result: Result<T, rusqlite::Error>) -> Result<Option<T>, Error> {
     Ok(result.optional()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::normalised;
+
+    #[test]
+    fn a_statement_is_what_it_says() {
+        let plain = "CREATE TABLE group(a TEXT CHECK(a IN('x  y','--','it''s')),b TEXT)";
+        for other in [
+            "CREATE TABLE \"group\" (\n    a TEXT CHECK (a IN ('x  y', '--', 'it''s')), -- a, \"b\" 'c\n    b TEXT\n)",
+            "CREATE  TABLE group ( a TEXT CHECK( a IN ('x  y' , '--' , 'it''s')) , b TEXT )",
+        ] {
+            assert_eq!(normalised(other), plain);
+        }
+        for different in [
+            "CREATE TABLE group(a TEXT CHECK(a IN('x y','--','it''s')),b TEXT)",
+            "CREATE TABLE group(aTEXT CHECK(a IN('x  y','--','it''s')),b TEXT)",
+            "CREATE TABLE group(a TEXT CHECK(a IN('x  y','--','it''s')),b  INT)",
+        ] {
+            assert_ne!(normalised(different), plain);
+        }
+    }
 }

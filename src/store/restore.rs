@@ -10,7 +10,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::audit::{self, Head};
 use super::backup::{self, Watch};
-use super::migrate::PRESENT;
+use super::migrate::Plan;
 use super::whole::{self, Unfinished};
 use super::{Error, lock, open};
 
@@ -31,11 +31,12 @@ pub struct Exchange {
     pub migrated_from: Option<i64>,
 }
 
-/// Puts a copy of `backup`, verified and migrated, in the place of `database`. `record` writes into the copy before it
+/// Puts a copy of `backup`, verified and migrated by `plan`, in the place of `database`. `record` writes into the copy before it
 /// takes that place. Gives the name under which the old database is kept, if there was one.
 pub fn restore(
     database: &Path,
     backup: &Path,
+    plan: &Plan<'_>,
     at: Timestamp,
     watch: &Watch,
     record: impl FnOnce(&Connection, &Exchange) -> Result<(), Error>,
@@ -48,7 +49,7 @@ pub fn restore(
         ));
     }
     let (connection, copy, after, migrated_from) =
-        prepared(database, backup, watch).map_err(|error| about(backup, error))?;
+        prepared(database, backup, plan, watch).map_err(|error| about(backup, error))?;
     let old = Old::take(database)?;
     let exchange = Exchange {
         before: old.head(),
@@ -71,16 +72,17 @@ pub fn restore(
 fn prepared(
     database: &Path,
     backup: &Path,
+    plan: &Plan<'_>,
     watch: &Watch,
 ) -> Result<(Connection, Unfinished, Head, Option<i64>), Error> {
     let source = open::lone(backup)?;
-    open::identify(backup, &source, &PRESENT)?;
+    open::identify(backup, &source, plan)?;
     let copy = backup::copy(&source, None, database, watch)?;
     let head = backup::verified(copy.path(), watch, |_| Ok(()))?;
     let connection = backup::private(copy.path(), OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.execute_batch("PRAGMA synchronous = FULL;")?;
-    let found = PRESENT.apply(backup, &connection, |_, _| Ok(()))?;
-    open::verify(backup, &connection)?;
+    let found = plan.apply(backup, &connection, |_, _| Ok(()))?;
+    open::verify(backup, &connection, plan)?;
     Ok((connection, copy, head, found))
 }
 

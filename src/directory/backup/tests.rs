@@ -59,8 +59,43 @@ fn an_upgrade_leaves_a_copy_from_before_that_restores() {
 
     // The way back is that of the earlier version: this program.
     let watch: Watch = Arc::new(|_| true);
-    restore_backup(&database, &copy, &Origin::server(), &system_clock(), &watch).unwrap();
+    let (origin, clock) = (Origin::server(), system_clock());
+    restore_backup(&database, &copy, &migrate::PRESENT, &origin, &clock, &watch).unwrap();
     store_open(&database).unwrap();
+}
+
+#[test]
+fn an_older_backup_is_migrated_when_it_is_restored() {
+    let (root, database, schema) = place();
+    let plan = Plan {
+        steps: &[STEP],
+        schema: &schema,
+    };
+    let connection = open::readable(&database).unwrap();
+    let refused = open::verify(&database, &connection, &plan).unwrap_err();
+    assert!(refused.to_string().contains("older"), "{refused}");
+    drop(connection);
+    let watch: Watch = Arc::new(|_| true);
+    let file = root.path().join("older.db");
+    backup::make(&database, &file, false, &watch).unwrap();
+    let before = std::fs::read(&file).unwrap();
+    let (origin, clock) = (Origin::server(), system_clock());
+    let (exchange, kept) =
+        restore_backup(&database, &file, &plan, &origin, &clock, &watch).unwrap();
+    assert_eq!(exchange.migrated_from, Some(1));
+    let connection = open::unverified(&database).unwrap();
+    open::verify(&database, &connection, &plan).unwrap();
+    assert_eq!(audit::break_in(&connection).unwrap(), None);
+    let last: String = connection
+        .query_row(
+            "SELECT group_concat(action) FROM (SELECT action FROM audit WHERE seq > 3 ORDER BY seq)",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!(last, "appliance.migrate,appliance.restore");
+    store_open(&kept.unwrap()).unwrap();
+    assert!(std::fs::read(&file).unwrap() == before);
 }
 
 #[test]
@@ -90,5 +125,5 @@ fn nothing_is_upgraded_that_somebody_has_open() {
 fn store_open(database: &Path) -> Result<(), Error> {
     let connection = open::unverified(database)?;
     assert_eq!(migrate::PRESENT.version(), 1);
-    open::verify(database, &connection)
+    open::verify(database, &connection, &migrate::PRESENT)
 }

@@ -101,7 +101,7 @@ fn steps_lead_to_the_schema_and_keep_the_rows() {
         None
     );
     assert!(matches!(
-        open::verify(&path, &connection),
+        open::verify(&path, &connection, &PRESENT),
         Err(Error::Newer {
             found: 2,
             known: 1,
@@ -171,7 +171,7 @@ fn what_does_not_lead_there_changes_nothing() {
         assert!(error.contains(said), "{said}: {error}");
         assert!(error.contains("nothing was changed"), "{error}");
         assert_eq!(schema_and_version(&connection), before);
-        open::verify(&path, &connection).unwrap();
+        open::verify(&path, &connection, &PRESENT).unwrap();
     }
 }
 
