@@ -155,12 +155,13 @@ impl Home {
         self.root.path().join(name)
     }
 
-    /// The database: the one file at the top of the data directory that starts like one and is not kept from before.
+    /// The database: the one file at the top of the data directory that starts like one. What is kept from
+    /// before, and what is unfinished, has another ending.
     pub fn database(&self) -> PathBuf {
         let data = self.data();
         let mut found = self.files().into_iter().filter(|(path, content)| {
             path.parent() == Some(&data)
-                && !path.to_string_lossy().contains(".before-")
+                && path.extension() == Some("db".as_ref())
                 && content.starts_with(b"SQLite format 3\0")
         });
         let (path, _) = found.next().expect("a database");
