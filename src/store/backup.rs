@@ -207,13 +207,12 @@ fn room(bytes: u64, beside: Option<&Path>, target: &Path) -> Result<(), Error> {
         _ => 0,
     };
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let needed = bytes.saturating_add(reserve);
     // A file system that tells nothing of its size tells nothing of its room either.
-    if disk.f_blocks > 0 && free < bytes.saturating_add(reserve) {
+    if disk.f_blocks > 0 && free < needed {
         return Err(Error::file(
             target,
-            format!(
-                "no room for it: it has {bytes} bytes, and {reserve} have to stay free; make room or choose another disk"
-            ),
+            format!("needs {needed} bytes free on its disk; make room or choose another disk"),
         ));
     }
     Ok(())
@@ -238,7 +237,7 @@ mod tests {
         room(1, Some(root.path()), &target).unwrap();
         for bytes in [all - RESERVE / 2, all, u64::MAX] {
             let refused = room(bytes, Some(root.path()), &target).unwrap_err();
-            assert!(refused.to_string().contains("no room"), "{refused}");
+            assert!(refused.to_string().contains("make room"), "{refused}");
         }
     }
 }
