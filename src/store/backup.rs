@@ -98,7 +98,9 @@ fn publish(
     schema(database, &source)?;
     let copy = copy(&source, Some(database), file, watch)?;
     drop(source);
-    let head = verified(copy.path(), watch, |connection| schema(file, connection))?;
+    let head = verified(copy.path(), database, watch, |connection| {
+        schema(file, connection)
+    })?;
     let failed = |error| Error::file(file, error);
     let bytes = copy.path().metadata().map_err(failed)?.len();
     copy.publish(replace).map_err(failed)?;
@@ -154,14 +156,15 @@ pub fn copy(
 }
 
 /// Looks at every page and every audit row of the copy at `path`, and at its schema by `schema`. Gives the end of its
-/// audit.
+/// audit. What is broken was so in the file `of` which it is a copy.
 pub fn verified(
     path: &Path,
+    of: &Path,
     watch: &Watch,
     schema: impl FnOnce(&Connection) -> Result<(), Error>,
 ) -> Result<Head, Error> {
     let broken = |what: String| Error::Broken {
-        path: path.display().to_string(),
+        path: of.display().to_string(),
         what,
     };
     let mut connection = private(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;

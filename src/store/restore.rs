@@ -78,7 +78,7 @@ fn prepared(
     let source = open::lone(backup)?;
     open::identify(backup, &source, plan)?;
     let copy = backup::copy(&source, None, database, watch)?;
-    let head = backup::verified(copy.path(), watch, |_| Ok(()))?;
+    let head = backup::verified(copy.path(), backup, watch, |_| Ok(()))?;
     let connection = backup::private(copy.path(), OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.execute_batch("PRAGMA synchronous = FULL;")?;
     let found = plan.apply(backup, &connection, |_, _| Ok(()))?;
@@ -86,10 +86,10 @@ fn prepared(
     Ok((connection, copy, head, found))
 }
 
-/// An error of the copy as one of the backup that it is of.
+/// What SQLite says of a backup that it cannot read, with the name of the file.
 fn about(backup: &Path, error: Error) -> Error {
     match error {
-        Error::Broken { what, .. } | Error::Sqlite(what) => Error::Broken {
+        Error::Sqlite(what) => Error::Broken {
             path: backup.display().to_string(),
             what,
         },
