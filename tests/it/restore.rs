@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use crate::app::TestApp;
 use crate::backup::{companions, names, whole};
 use crate::cli::refused;
-use crate::home::Home;
+use crate::db::unbroken;
+use crate::home::{Home, sound};
 
 /// How long something may take that has to happen.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -277,7 +278,10 @@ async fn a_restore_that_is_killed_leaves_the_old_or_the_new_whole() {
         child.kill().unwrap();
         child.wait().unwrap();
         let users = app.cli_json(["user", "list"]).as_array().unwrap().len();
-        assert_eq!(i64::try_from(users).unwrap(), whole(&database));
+        // An empty journal may be left: the restore was about to write the first page. SQLite never plays it in.
+        assert!(!wal.exists());
+        sound(&database);
+        unbroken(&database);
         let restored = app.rows(
             "SELECT seq FROM audit WHERE action = 'appliance.restore'",
             [],
