@@ -49,14 +49,18 @@ impl Lock {
     }
 }
 
+/// Whether a server has `data`.
+pub fn is_held(data: &Path) -> bool {
+    // Not made where it is missing: it would belong to whoever asks.
+    File::open(path(data))
+        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 /// The ports that the server of `data` listens on; none if no server runs.
 pub fn held_ports(data: &Path) -> Vec<u16> {
-    let path = path(data);
     // What a server left behind that was killed is there too: only the lock tells that one runs.
-    let running = File::open(&path)
-        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)));
-    let noted = match running {
-        true => std::fs::read_to_string(path).unwrap_or_default(),
+    let noted = match is_held(data) {
+        true => std::fs::read_to_string(path(data)).unwrap_or_default(),
         false => String::new(),
     };
     let ports = noted.split_whitespace();

@@ -1,5 +1,6 @@
 //! The command line: one file per command. A command parses its arguments, calls one function below and prints.
 
+mod backup;
 mod cert;
 mod check;
 mod demo;
@@ -9,8 +10,10 @@ mod init;
 mod lock;
 mod mapping;
 mod profile;
+mod progress;
 mod reclassify;
 mod report;
+mod restore;
 mod rows;
 mod serve;
 mod storage;
@@ -64,6 +67,10 @@ enum Command {
     User(user::Arguments),
     /// Report on the accounts
     Report(report::Arguments),
+    /// Copy the database to a file, verified, also while the server runs
+    Backup(backup::Arguments),
+    /// Put a backup in the place of the database; the server must not run
+    Restore(restore::Arguments),
 }
 
 /// What every command takes.
@@ -105,6 +112,8 @@ pub fn run() -> ExitCode {
         Command::Storage(arguments) => storage::run(arguments),
         Command::User(arguments) => user::run(arguments),
         Command::Report(arguments) => report::run(arguments),
+        Command::Backup(arguments) => backup::run(&arguments),
+        Command::Restore(arguments) => restore::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -15,12 +15,13 @@ use tokio::sync::watch;
 use super::lock::Lock;
 use super::{Common, print};
 use crate::config::{self, Config, Overrides};
+use crate::directory::audit::Origin;
 use crate::directory::view::View;
-use crate::directory::{Directory, system_clock};
+use crate::directory::{Directory, backup, system_clock};
 use crate::server::certificate::Certificate;
 use crate::server::systemd::{self, Sockets};
-use crate::server::{self, Listeners};
-use crate::store::Store;
+use crate::server::{self, Listeners, snapshots};
+use crate::store::{self, Store, migrate};
 
 /// Arguments of `serve`.
 #[derive(Args)]
@@ -85,8 +86,13 @@ pub fn serve(
         .build()
         .context("cannot start the runtime")?;
     let served = runtime.block_on(async {
-        let store = Store::open(&config.database())?;
+        let database = config.database();
+        if !database.exists() {
+            return Err(store::Error::Missing(database.display().to_string()).into());
+        }
         let lock = Lock::take(&config.data_dir)?;
+        upgrade(config)?;
+        let store = Store::open(&database)?;
         let certificate = Arc::new(Certificate::open(config.tls.clone(), system_clock())?);
         let bound = bind(config, sockets, &lock).await;
         let served = match bound {
@@ -128,6 +134,24 @@ async fn listen(
     })
 }
 
+/// Brings a database of an earlier version to the present one.
+fn upgrade(config: &Config) -> anyhow::Result<()> {
+    let copy = backup::upgrade(
+        &config.database(),
+        &migrate::PRESENT,
+        &config.backup.directory,
+        &Origin::server(),
+        &system_clock(),
+    )?;
+    if let Some(copy) = copy {
+        tracing::info!(
+            before = %copy.display(),
+            "the database was migrated; the way back is the earlier version and `scimlite restore` of the copy"
+        );
+    }
+    Ok(())
+}
+
 async fn serve_on(
     listeners: Listeners,
     config: &Config,
@@ -150,15 +174,17 @@ async fn serve_on(
     announce(&ready)?;
     systemd::ready(&ready.scim);
     tracing::info!(scim = ready.scim, admin = ready.admin, "serving");
-    server::serve(
-        listeners,
-        certificate,
-        Arc::clone(&directory),
-        &config.base_paths,
-        limits,
-        shutdown,
-    )
-    .await;
+    tokio::join!(
+        snapshots::keep(&directory, &config.backup, shutdown.clone()),
+        server::serve(
+            listeners,
+            certificate,
+            Arc::clone(&directory),
+            &config.base_paths,
+            limits,
+            shutdown,
+        ),
+    );
     directory.close().await;
     Ok(())
 }

@@ -16,6 +16,7 @@ use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use tracing::Level;
@@ -26,6 +27,7 @@ pub use template::{in_force, template};
 use crate::{
     scim::schema::{CUSTOM_URN, Schemas},
     server::{limits::Limits, tls::TlsFiles},
+    store::snapshots::Plan,
 };
 
 /// Name of the configuration file in the data directory.
@@ -49,6 +51,8 @@ pub struct Config {
     pub tls: TlsFiles,
     /// The custom schema extension.
     pub schema: SchemaExtension,
+    /// The snapshots.
+    pub backup: Plan,
     /// Limits of the network side.
     pub limits: Limits,
     /// The least important events that are logged.
@@ -176,6 +180,11 @@ impl Config {
             schema: SchemaExtension {
                 extension: CUSTOM_URN.to_owned(),
                 keep: Vec::new(),
+            },
+            backup: Plan {
+                directory: data_dir.join("snapshots"),
+                every: Duration::from_secs(60 * 60),
+                keep: 24,
             },
             limits: Limits::default(),
             log_level: Level::INFO,

@@ -130,6 +130,30 @@ pub(super) static SETTINGS: &[Setting] = &[
         set: |config, value| put(&mut config.schema.keep, value::list(value)),
     },
     Setting {
+        key: "backup.every",
+        about: "Time from one snapshot of the database to the next, at most 744h. A snapshot can be copied at any moment.\n\
+                Times are written as 90s, 15m or 1h.",
+        default: r#""1h""#,
+        set: |config, value| put(&mut config.backup.every, value::interval(value)),
+    },
+    Setting {
+        key: "backup.keep",
+        about: "Snapshots that are kept; 0 makes none.",
+        default: "24",
+        set: |config, value| put(&mut config.backup.keep, value::number(value, 0, 10_000)),
+    },
+    Setting {
+        key: "backup.dir",
+        about: "Directory of the snapshots, relative to the data directory. No other file in it is touched.",
+        default: r#""snapshots""#,
+        set: |config, value| {
+            put(
+                &mut config.backup.directory,
+                value::path(value, &config.data_dir),
+            )
+        },
+    },
+    Setting {
         key: "limits.handshake",
         about: "Longest TLS handshake. Times are written as 90s, 15m or 1h.",
         default: r#""10s""#,

@@ -102,6 +102,10 @@ fn every_key_takes_another_value() {
         [schema]
         extension = "urn:example:User"
         keep = ["costCenter", "urn:example:other"]
+        [backup]
+        every = "15m"
+        keep = 3
+        dir = "/mnt/backup"
         [limits]
         handshake = "1s"
         first_byte = "2s"
@@ -136,6 +140,11 @@ fn every_key_takes_another_value() {
         schema: SchemaExtension {
             extension: "urn:example:User".to_owned(),
             keep: vec!["costCenter".to_owned(), "urn:example:other".to_owned()],
+        },
+        backup: Plan {
+            directory: "/mnt/backup".into(),
+            every: Duration::from_secs(15 * 60),
+            keep: 3,
         },
         limits: Limits {
             handshake: Duration::from_secs(1),
@@ -353,6 +362,11 @@ fn values_that_are_refused() {
         "schema.extension = 'Druva'",
         "schema.extension = 'URN:ietf:params:scim:schemas:core:2.0:User'",
         "schema.keep = 'a,,b'",
+        "backup.every = '0s'",
+        "backup.every = '745h'",
+        "backup.keep = -1",
+        "backup.keep = 10001",
+        "backup.dir = ''",
         "limits.idle = '0s'",
         "limits.idle = '500ms'",
         "limits.idle = '10'",

@@ -19,6 +19,8 @@ use crate::scim::schema::{ENTERPRISE_URN, GROUP_URN, USER_URN};
 
 /// No limit of time may be longer: past this, it is no limit.
 const LONGEST_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
+/// Past this, nobody waits for the next time.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 
 /// A DNS name or an IP address.
 pub(super) fn host(value: &Value) -> Result<String, String> {
@@ -139,6 +141,15 @@ pub(super) fn limit(value: &Value) -> Result<Duration, String> {
         return Err("must be at most 24h".to_owned());
     }
     Ok(limit)
+}
+
+/// A time between two things that come again: from one second to 31 days.
+pub(super) fn interval(value: &Value) -> Result<Duration, String> {
+    let interval = duration(value)?;
+    if interval > LONGEST_INTERVAL {
+        return Err("must be at most 744h".to_owned());
+    }
+    Ok(interval)
 }
 
 /// A whole number of seconds, minutes or hours: `90s`, `15m`, `1h`. At least one second.

@@ -36,6 +36,15 @@ impl Origin {
             source: "cli".to_owned(),
         }
     }
+
+    /// What the server does by itself.
+    pub fn server() -> Self {
+        Self {
+            request_id: request_id(),
+            actor: "server".to_owned(),
+            source: "server".to_owned(),
+        }
+    }
 }
 
 /// A new request id: a UUID that sorts by time.

@@ -9,6 +9,7 @@ pub mod accounts;
 pub mod assignment;
 pub mod audit;
 pub mod auto_delete;
+pub mod backup;
 pub mod by_hand;
 pub mod deletion;
 pub mod expiry;

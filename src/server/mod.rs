@@ -13,6 +13,7 @@ pub mod limits;
 pub mod listener;
 mod route;
 pub mod scim;
+pub mod snapshots;
 pub mod systemd;
 pub mod tls;
 pub mod trial_certificate;

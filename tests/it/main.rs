@@ -10,6 +10,7 @@
 
 mod app;
 mod audit;
+mod backup;
 mod bulk;
 mod certificate;
 mod check;
@@ -35,10 +36,13 @@ mod paging;
 mod pattern;
 mod places;
 mod raw;
+mod restore;
 mod rules;
 mod settings;
+mod snapshots;
 mod standing;
 mod systemd;
 mod tls;
 mod token;
+mod upgrade;
 mod user;
