@@ -2,6 +2,7 @@
 
 mod demo;
 mod init;
+mod log;
 mod mapping;
 mod profile;
 mod report;
@@ -120,7 +121,12 @@ fn open_directory(config: &Config) -> anyhow::Result<Directory> {
         schemas: Arc::new(config.schemas()),
         base: config.tenant_url(config.listen.scim.port()).into(),
     };
-    Ok(Directory::new(store, view, system_clock())?)
+    Ok(Directory::new(
+        store,
+        view,
+        system_clock(),
+        config.directory.clone(),
+    )?)
 }
 
 /// Runs a command's one function to its end.

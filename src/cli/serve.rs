@@ -1,7 +1,6 @@
 //! `scimlite serve`: arguments → configuration → log → store → bind → ready → serve → drain → close.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -15,10 +14,12 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::{Common, print};
+use super::{Common, log, print};
 use crate::config::{Config, Overrides};
 use crate::directory::view::View;
 use crate::directory::{Directory, system_clock};
+use crate::server::client::TrustedProxies;
+use crate::server::syslog::Forwarder;
 use crate::server::{self, Listeners, tls};
 use crate::store::Store;
 
@@ -62,7 +63,7 @@ pub fn serve(
     config: &Config,
     announce: impl FnOnce(&Ready) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    start_log(config.log_level)?;
+    log::start(config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -71,7 +72,8 @@ pub fn serve(
         let store = Store::open(&config.database())?;
         let _lock = lock(&config.data_dir)?;
         let tls = tls::load(&config.tls.certificate, &config.tls.key)?;
-        let served = bind_and_serve(config, tls, store, announce).await;
+        let forwarder = Forwarder::new(&config.syslog, &config.host)?;
+        let served = bind_and_serve(config, tls, store, forwarder, announce).await;
         tracing::info!("closed");
         served
     });
@@ -105,6 +107,7 @@ async fn bind_and_serve(
     config: &Config,
     tls: Arc<rustls::ServerConfig>,
     store: Store,
+    forwarder: Option<Forwarder>,
     announce: impl FnOnce(&Ready) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let shutdown = stop_on_signal()?;
@@ -120,18 +123,27 @@ async fn bind_and_serve(
         schemas: Arc::new(config.schemas()),
         base: ready.scim.as_str().into(),
     };
-    let directory = Arc::new(Directory::new(store, view, system_clock())?);
+    let directory = Arc::new(Directory::new(
+        store,
+        view,
+        system_clock(),
+        config.directory.clone(),
+    )?);
     // Kept until the end: without a sender there is no configuration to serve with.
     let (_tls_sender, tls) = watch::channel(tls);
-    let limits = Arc::new(config.limits.clone());
+    let settings = server::Settings {
+        base_paths: config.base_paths.clone(),
+        trusted_proxies: TrustedProxies::new(&config.trusted_proxies),
+        limits: Arc::new(config.limits.clone()),
+    };
     announce(&ready)?;
     tracing::info!(scim = ready.scim, admin = ready.admin, "serving");
     server::serve(
         listeners,
         tls,
         Arc::clone(&directory),
-        &config.base_paths,
-        limits,
+        &settings,
+        forwarder,
         shutdown,
     )
     .await;
@@ -163,15 +175,4 @@ fn stop_on_signal() -> anyhow::Result<watch::Receiver<bool>> {
         sender.closed().await;
     });
     Ok(receiver)
-}
-
-/// Logs to stderr from `level` on.
-fn start_log(level: tracing::Level) -> anyhow::Result<()> {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .with_max_level(level)
-        .try_init()
-        .map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))
 }

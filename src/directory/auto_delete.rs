@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 
 use super::accounts::{Listed, existing, listed};
-use super::audit::{Entry, Origin, request_id};
+use super::audit::{Entry, Origin};
 use super::deletion::remove;
 use super::{Directory, Refusal};
 use crate::store::{self, accounts, text};
@@ -97,11 +97,7 @@ impl Directory {
         if !self.daily.is_due(now) {
             return Ok(());
         }
-        let origin = Origin {
-            request_id: request_id(),
-            actor: "server".to_owned(),
-            source: "server".to_owned(),
-        };
+        let origin = Origin::new("server", "server");
         let (deleted, complete) = self.auto_delete(&origin, AT_ONCE).await?;
         if complete {
             *self.daily.began() = Some(now);

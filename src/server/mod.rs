@@ -5,12 +5,16 @@
 mod activity;
 pub mod admin;
 mod answer;
+mod auth;
 pub mod body;
+pub mod client;
 mod connection;
 pub mod limits;
+mod line;
 pub mod listener;
 mod route;
 pub mod scim;
+pub mod syslog;
 pub mod tls;
 pub mod trial_certificate;
 
@@ -22,7 +26,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::directory::Directory;
+use client::TrustedProxies;
 use limits::Limits;
+use syslog::Forwarder;
 
 /// How often what lags behind on purpose is written: when tokens were used, repeated refusals.
 const SETTLE: Duration = Duration::from_secs(10);
@@ -35,28 +41,40 @@ pub struct Listeners {
     pub admin: TcpListener,
 }
 
-/// Serves `directory`, SCIM below each of `base_paths`, on both listeners until `shutdown` becomes true, and comes back when the requests in flight are
-/// answered or the drain deadline has passed.
+/// What the configuration says of the network side.
+pub struct Settings {
+    /// Paths below which SCIM is served.
+    pub base_paths: Vec<String>,
+    /// Proxies whose word about a client's address is believed.
+    pub trusted_proxies: TrustedProxies,
+    /// How much and how long a client may.
+    pub limits: Arc<Limits>,
+}
+
+/// Serves `directory` on both listeners and forwards its audit until `shutdown` becomes true, and comes back when the
+/// requests in flight are answered or the drain deadline has passed.
 pub async fn serve(
     listeners: Listeners,
     tls: watch::Receiver<Arc<ServerConfig>>,
     directory: Arc<Directory>,
-    base_paths: &[String],
-    limits: Arc<Limits>,
+    settings: &Settings,
+    forwarder: Option<Forwarder>,
     shutdown: watch::Receiver<bool>,
 ) {
-    let scim = Arc::new(scim::Scim::new(
-        Arc::clone(&directory),
-        base_paths,
-        Arc::clone(&limits),
-    ));
+    let scim = Arc::new(scim::Scim::new(Arc::clone(&directory), settings));
     let admin = Arc::new(admin::Admin::new(Arc::clone(&directory)));
-    let (scim_tls, scim_limits, scim_shutdown) =
-        (tls.clone(), Arc::clone(&limits), shutdown.clone());
+    let limits = || Arc::clone(&settings.limits);
+    let stop = || shutdown.clone();
+    let forward = async {
+        if let Some(forwarder) = forwarder {
+            forwarder.run(&directory, stop()).await;
+        }
+    };
     tokio::join!(
-        listener::serve(listeners.scim, scim_tls, scim_limits, scim, scim_shutdown),
-        listener::serve(listeners.admin, tls, limits, admin, shutdown.clone()),
-        settle(&directory, shutdown),
+        listener::serve(listeners.scim, tls.clone(), limits(), scim, stop()),
+        listener::serve(listeners.admin, tls.clone(), limits(), admin, stop()),
+        settle(&directory, stop()),
+        forward,
     );
 }
 

@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod forwarding;
 pub mod groups;
 pub mod list;
 pub mod lower;
