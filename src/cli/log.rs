@@ -94,13 +94,13 @@ fn priority(level: &Level) -> u8 {
     }
 }
 
-/// Writes `line` without control characters.
+/// Writes `line` without control characters: each becomes the escape of JSON, whose strings may hold some as they are.
 fn escape(line: &str, writer: &mut impl Write) -> fmt::Result {
     line.split_inclusive(char::is_control).try_for_each(|part| {
         let last = part.chars().next_back().filter(|last| last.is_control());
         match last.and_then(|last| Some((last, part.strip_suffix(last)?))) {
             None => writer.write_str(part),
-            Some((last, before)) => write!(writer, "{before}{}", last.escape_default()),
+            Some((last, before)) => write!(writer, "{before}\\u{:04x}", u32::from(last)),
         }
     })
 }
@@ -114,10 +114,10 @@ mod tests {
         for (line, written) in [
             ("", ""),
             ("as it is: ü \"x\" \\", "as it is: ü \"x\" \\"),
-            ("a\nb", "a\\nb"),
+            ("a\nb", "a\\u000ab"),
             (
                 "\r\n\u{1b}[31mred\u{9b}\t",
-                "\\r\\n\\u{1b}[31mred\\u{9b}\\t",
+                "\\u000d\\u000a\\u001b[31mred\\u009b\\u0009",
             ),
         ] {
             let mut found = String::new();

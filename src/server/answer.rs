@@ -49,7 +49,7 @@ pub struct Failure {
     /// The sentence for the client.
     pub detail: String,
     /// A header that belongs to the status: `Allow`, `WWW-Authenticate`.
-    pub header: Option<(HeaderName, HeaderValue)>,
+    pub header: Option<Box<(HeaderName, HeaderValue)>>,
     /// What happened inside, for the log alone.
     pub cause: Option<String>,
 }
@@ -69,7 +69,7 @@ impl Failure {
     /// The same failure with a header.
     pub fn with(self, name: HeaderName, value: impl TryInto<HeaderValue>) -> Self {
         Self {
-            header: value.try_into().ok().map(|value| (name, value)),
+            header: value.try_into().ok().map(|value| Box::new((name, value))),
             ..self
         }
     }
@@ -83,7 +83,7 @@ impl Failure {
     pub fn into_reply(mut self) -> Reply {
         let header = self.header.take();
         let mut reply = object(self.status, &self.into_object());
-        if let Some((name, value)) = header {
+        if let Some((name, value)) = header.map(|header| *header) {
             reply.headers_mut().insert(name, value);
         }
         reply
@@ -103,7 +103,7 @@ impl From<Refusal> for Failure {
             status,
             scim_type: refusal.scim_type(),
             detail: refusal.to_string(),
-            header: (status == 503).then_some(retry_after),
+            header: (status == 503).then(|| Box::new(retry_after)),
             cause,
         }
     }

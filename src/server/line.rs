@@ -98,7 +98,7 @@ impl Drop for Line {
 fn judged(status: u16) -> Verdict {
     match status {
         ..400 => Verdict::Unchanged,
-        ..500 => Verdict::Refused,
+        400..500 => Verdict::Refused,
         _ => Verdict::Failed,
     }
 }
