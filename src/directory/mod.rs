@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod accounts;
+pub mod assignment;
 pub mod audit;
 mod authentication;
 pub mod auto_delete;
@@ -14,12 +15,14 @@ pub mod deletion;
 mod expiry;
 mod forwarding;
 pub mod groups;
+pub mod impact;
 pub mod lifecycle;
 pub mod mapping;
 pub mod mappings;
 mod names;
 pub mod profiles;
 pub mod reading;
+pub mod reclassify;
 pub mod refusal;
 pub mod reports;
 mod secret;

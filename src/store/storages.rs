@@ -38,7 +38,7 @@ pub fn named(connection: &Connection, name: &str) -> Result<Option<Storage>, Err
 /// All storages, by name, each with the accounts that it has.
 pub fn all(connection: &Connection) -> Result<Vec<(Storage, i64)>, Error> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, name, enabled, count(user.seq) FROM storage LEFT JOIN user ON user.storage = storage.id
+        "SELECT storage.id, storage.name, enabled, count(user.seq) FROM storage LEFT JOIN user ON user.storage = storage.id
          GROUP BY storage.id ORDER BY storage.name",
     )?;
     let rows = statement.query_map([], |row| Ok((read(row)?, row.get(3)?)))?;
