@@ -135,15 +135,16 @@ END;
 
 -- Bearer tokens. The secret itself is nowhere.
 CREATE TABLE token (
-    id        TEXT PRIMARY KEY,
-    name      TEXT NOT NULL,
-    scope     TEXT NOT NULL CHECK (scope IN ('provision', 'read', 'admin')),
-    phc       TEXT NOT NULL,  -- argon2id of the secret, PHC string
-    created   TEXT NOT NULL,
-    expires   TEXT NOT NULL,
-    revoked   TEXT,
-    replaced  TEXT,           -- id of the token that `rotate` made in its place
-    last_used TEXT
+    id          TEXT PRIMARY KEY,
+    name        TEXT NOT NULL,
+    scope       TEXT NOT NULL CHECK (scope IN ('provision', 'read', 'admin')),
+    phc         TEXT NOT NULL,  -- argon2id of the secret, PHC string
+    fingerprint INTEGER NOT NULL CHECK (fingerprint BETWEEN 0 AND 65535),  -- 16 bits of the secret's 200
+    created     TEXT NOT NULL,
+    expires     TEXT NOT NULL,
+    revoked     TEXT,
+    replaced    TEXT,           -- id of the token that `rotate` made in its place
+    last_used   TEXT
 ) STRICT, WITHOUT ROWID;
 
 -- What was done, by whom and why: one row for each mutating request and each act, chained by `hash`.
@@ -167,6 +168,12 @@ CREATE TABLE audit (
     hash        TEXT NOT NULL
 ) STRICT;
 CREATE INDEX audit_target ON audit (target_id) WHERE target_id IS NOT NULL;
+
+-- Receivers that the audit is forwarded to, and the last row that each is known to have.
+CREATE TABLE forwarding (
+    destination TEXT PRIMARY KEY,
+    seq         INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 -- Public and stable: what a local product reads.
 CREATE VIEW accounts AS

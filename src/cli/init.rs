@@ -106,6 +106,7 @@ pub fn initialise(common: &Common, host: &str) -> anyhow::Result<Initialised> {
             &database,
             &Origin::command_line(),
             &system_clock(),
+            config.directory.longest_days,
         )?),
     };
     Ok(Initialised {

@@ -8,6 +8,7 @@ mod files;
 mod impact;
 mod init;
 mod lock;
+mod log;
 mod mapping;
 mod profile;
 mod progress;
@@ -141,7 +142,12 @@ fn open_directory(config: &Config) -> anyhow::Result<Directory> {
         schemas: Arc::new(config.schemas()),
         base: config.tenant_url(config.listen.scim.port()).into(),
     };
-    Ok(Directory::new(store, view, system_clock())?)
+    Ok(Directory::new(
+        store,
+        view,
+        system_clock(),
+        config.directory.clone(),
+    )?)
 }
 
 /// Runs a command's one function to its end.

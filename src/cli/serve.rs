@@ -1,6 +1,5 @@
 //! `scimlite serve`: arguments → configuration → log → store → bind → ready → serve → drain → close.
 
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,14 +12,16 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::lock::Lock;
-use super::{Common, print};
+use super::{Common, log, print};
 use crate::config::{self, Config, Overrides};
 use crate::directory::audit::Origin;
 use crate::directory::view::View;
 use crate::directory::{Directory, backup, system_clock};
 use crate::server::certificate::Certificate;
+use crate::server::client::TrustedProxies;
+use crate::server::syslog::Forwarder;
 use crate::server::systemd::{self, Sockets};
-use crate::server::{self, Listeners, snapshots};
+use crate::server::{self, Listeners, Network, snapshots};
 use crate::store::{self, Store, migrate};
 
 /// Arguments of `serve`.
@@ -76,7 +77,7 @@ pub fn serve(
     config: &Config,
     announce: impl FnOnce(&Ready) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    start_log(config.log_level)?;
+    log::start(config.log)?;
     for stray in config::strays() {
         tracing::warn!("{stray}");
     }
@@ -93,10 +94,13 @@ pub fn serve(
         let lock = Lock::take(&config.data_dir)?;
         upgrade(config)?;
         let store = Store::open(&database)?;
-        let certificate = Arc::new(Certificate::open(config.tls.clone(), system_clock())?);
+        let network = Network {
+            certificate: Arc::new(Certificate::open(config.tls.clone(), system_clock())?),
+            forwarder: Forwarder::new(&config.syslog, &config.host)?,
+        };
         let bound = bind(config, sockets, &lock).await;
         let served = match bound {
-            Ok(listeners) => serve_on(listeners, config, certificate, store, announce).await,
+            Ok(listeners) => serve_on(listeners, config, network, store, announce).await,
             Err(error) => Err(error),
         };
         tracing::info!("closed");
@@ -155,7 +159,7 @@ fn upgrade(config: &Config) -> anyhow::Result<()> {
 async fn serve_on(
     listeners: Listeners,
     config: &Config,
-    certificate: Arc<Certificate>,
+    network: Network,
     store: Store,
     announce: impl FnOnce(&Ready) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
@@ -168,9 +172,18 @@ async fn serve_on(
         schemas: Arc::new(config.schemas()),
         base: ready.scim.as_str().into(),
     };
-    let directory = Arc::new(Directory::new(store, view, system_clock())?);
-    let limits = Arc::new(config.limits.clone());
-    reload_on_signal(Arc::clone(&certificate), ready.scim.clone())?;
+    let directory = Arc::new(Directory::new(
+        store,
+        view,
+        system_clock(),
+        config.directory.clone(),
+    )?);
+    let settings = server::Settings {
+        base_paths: config.base_paths.clone(),
+        trusted_proxies: TrustedProxies::new(&config.trusted_proxies),
+        limits: Arc::new(config.limits.clone()),
+    };
+    reload_on_signal(Arc::clone(&network.certificate), ready.scim.clone())?;
     announce(&ready)?;
     systemd::ready(&ready.scim);
     tracing::info!(scim = ready.scim, admin = ready.admin, "serving");
@@ -178,10 +191,9 @@ async fn serve_on(
         snapshots::keep(&directory, &config.backup, shutdown.clone()),
         server::serve(
             listeners,
-            certificate,
+            network,
             Arc::clone(&directory),
-            &config.base_paths,
-            limits,
+            &settings,
             shutdown,
         ),
     );
@@ -222,15 +234,4 @@ fn stop_on_signal() -> anyhow::Result<watch::Receiver<bool>> {
         sender.closed().await;
     });
     Ok(receiver)
-}
-
-/// Logs to stderr from `level` on.
-fn start_log(level: tracing::Level) -> anyhow::Result<()> {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .with_max_level(level)
-        .try_init()
-        .map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))
 }

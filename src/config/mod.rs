@@ -19,14 +19,16 @@ use std::{
     time::Duration,
 };
 
+use ipnet::IpNet;
 use tracing::Level;
 
 pub use resolve::{InForce, Inspected, Source, inspect, strays};
 pub use template::{in_force, template};
 
 use crate::{
+    directory,
     scim::schema::{CUSTOM_URN, Schemas},
-    server::{limits::Limits, tls::TlsFiles},
+    server::{limits::Limits, syslog::Syslog, tls::TlsFiles},
     store::snapshots::Plan,
 };
 
@@ -55,8 +57,34 @@ pub struct Config {
     pub backup: Plan,
     /// Limits of the network side.
     pub limits: Limits,
+    /// Proxies whose word about a client's address is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// What the rules of the directory ask for.
+    pub directory: directory::Settings,
+    /// The log.
+    pub log: Log,
+    /// Where audit rows are forwarded to.
+    pub syslog: Syslog,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Log {
+    /// How a line looks.
+    pub format: LogFormat,
     /// The least important events that are logged.
-    pub log_level: Level,
+    pub level: Level,
+}
+
+/// How a line of the log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For a person.
+    Text,
+    /// `key=value`.
+    Logfmt,
+    /// One JSON object.
+    Json,
 }
 
 /// Addresses of the listeners. Port 0 takes a free one.
@@ -187,7 +215,13 @@ impl Config {
                 keep: 24,
             },
             limits: Limits::default(),
-            log_level: Level::INFO,
+            trusted_proxies: Vec::new(),
+            directory: directory::Settings::default(),
+            log: Log {
+                format: LogFormat::Text,
+                level: Level::INFO,
+            },
+            syslog: Syslog::default(),
         }
     }
 }

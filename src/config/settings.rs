@@ -77,6 +77,13 @@ pub(super) static SETTINGS: &[Setting] = &[
         set: |config, value| put(&mut config.base_paths, value::base_paths(value)),
     },
     Setting {
+        key: "trusted_proxies",
+        about: "Networks of the proxies in front of this server, as [\"10.0.0.0/8\", \"2001:db8::7\"]. What one of them says in\n\
+                Forwarded or X-Forwarded-For is believed to be the client's address, in the audit and under [throttle].",
+        default: "[]",
+        set: |config, value| put(&mut config.trusted_proxies, value::networks(value)),
+    },
+    Setting {
         key: "listen.scim",
         about: "Address and port for the identity provider.",
         default: r#""0.0.0.0:8443""#,
@@ -251,10 +258,81 @@ pub(super) static SETTINGS: &[Setting] = &[
         set: |config, value| put(&mut config.limits.streams, value::number(value, 1, 1000)),
     },
     Setting {
+        key: "tokens.longest_days",
+        about: "Days for which a token may be made valid at the most.",
+        default: "365",
+        set: |config, value| {
+            put(
+                &mut config.directory.longest_days,
+                value::number(value, 1, 3650),
+            )
+        },
+    },
+    Setting {
+        key: "throttle.failures",
+        about: "Failed authentications in a row before an address (an IPv6 /64), or a token id, is slowed by 429. The right\n\
+                token is never slowed by the failures of others.",
+        default: "50",
+        set: |config, value| {
+            put(
+                &mut config.directory.throttle.failures,
+                value::number(value, 1, 10_000),
+            )
+        },
+    },
+    Setting {
+        key: "throttle.recovery",
+        about: "Time after which one failure is forgiven.",
+        default: r#""5s""#,
+        set: |config, value| put(&mut config.directory.throttle.recovery, value::limit(value)),
+    },
+    Setting {
+        key: "throttle.remembered",
+        about: "Addresses, and token ids, whose failures are remembered at one time. Each takes some 200 bytes.",
+        default: "16384",
+        set: |config, value| {
+            put(
+                &mut config.directory.throttle.remembered,
+                value::number(value, 64, 1_000_000),
+            )
+        },
+    },
+    Setting {
+        key: "log.format",
+        about: "How a line of the log looks: text for people, logfmt or json for machines.",
+        default: r#""text""#,
+        set: |config, value| put(&mut config.log.format, value::log_format(value)),
+    },
+    Setting {
         key: "log.level",
         about: "Least important events that are logged: error, warn, info, debug or trace.",
         default: r#""info""#,
-        set: |config, value| put(&mut config.log_level, value::level(value)),
+        set: |config, value| put(&mut config.log.level, value::level(value)),
+    },
+    Setting {
+        key: "audit.syslog",
+        about: "Where every audit row is forwarded to, as RFC 5424: tcp://host:601, tls://host:6514, udp://host:514 or\n\
+                unix:///dev/log. Empty: nowhere.",
+        default: r#""""#,
+        set: |config, value| put(&mut config.syslog.destination, value::syslog(value)),
+    },
+    Setting {
+        key: "audit.syslog_format",
+        about: "What the message of a forwarded row is: json or cef.",
+        default: r#""json""#,
+        set: |config, value| put(&mut config.syslog.format, value::syslog_format(value)),
+    },
+    Setting {
+        key: "audit.syslog_ca",
+        about: "Authorities (PEM) that may vouch for a tls:// receiver. Relative to the data directory. Empty: those of\n\
+                this machine.",
+        default: r#""""#,
+        set: |config, value| {
+            put(
+                &mut config.syslog.ca,
+                value::optional_path(value, &config.data_dir),
+            )
+        },
     },
 ];
 

@@ -8,6 +8,8 @@ use toml::Table;
 use super::resolve::{Environment, resolve, stray};
 use super::settings::SETTINGS;
 use super::*;
+use crate::directory::throttle;
+use crate::server::syslog::{Destination, Format};
 
 const DATA: &str = "/data";
 
@@ -92,6 +94,7 @@ fn every_key_takes_another_value() {
         host = "scim.example.com"
         public_url = "https://proxy.example.com:444/appliance"
         base_paths = ["/v2"]
+        trusted_proxies = ["10.0.0.0/8", "2001:db8::7"]
         [listen]
         scim = "[::]:443"
         admin = "127.0.0.1:9000"
@@ -119,8 +122,19 @@ fn every_key_takes_another_value() {
         bulk_size = "16MiB"
         connections = 10
         streams = 7
+        [tokens]
+        longest_days = 730
+        [throttle]
+        failures = 10
+        recovery = "1m"
+        remembered = 1000
         [log]
+        format = "logfmt"
         level = "debug"
+        [audit]
+        syslog = "tls://siem.example.com:6514"
+        syslog_format = "cef"
+        syslog_ca = "siem.pem"
         "#,
     );
     let expected = Config {
@@ -160,7 +174,27 @@ fn every_key_takes_another_value() {
             connections: 10,
             streams: 7,
         },
-        log_level: Level::DEBUG,
+        trusted_proxies: vec![
+            "10.0.0.0/8".parse().unwrap(),
+            "2001:db8::7/128".parse().unwrap(),
+        ],
+        directory: directory::Settings {
+            longest_days: 730,
+            throttle: throttle::Limits {
+                failures: 10,
+                recovery: Duration::from_secs(60),
+                remembered: 1000,
+            },
+        },
+        log: Log {
+            format: LogFormat::Logfmt,
+            level: Level::DEBUG,
+        },
+        syslog: Syslog {
+            destination: Some(Destination::Tls("siem.example.com".to_owned(), 6514)),
+            format: Format::Cef,
+            ca: Some("/data/siem.pem".into()),
+        },
     };
     assert_eq!(config, expected);
 }
@@ -386,6 +420,22 @@ fn values_that_are_refused() {
         "limits.streams = 1001",
         "limits.streams = 1.5",
         "log.level = 'loud'",
+        "log.format = 'xml'",
+        "trusted_proxies = ['10.0.0.0/33']",
+        "trusted_proxies = ['proxy']",
+        "trusted_proxies = ['']",
+        "tokens.longest_days = 0",
+        "tokens.longest_days = 3651",
+        "throttle.failures = 0",
+        "throttle.recovery = '0s'",
+        "throttle.remembered = 1",
+        "audit.syslog = 'siem:514'",
+        "audit.syslog = 'tcp://'",
+        "audit.syslog = 'tcp://siem:0'",
+        "audit.syslog = 'http://siem:514'",
+        "audit.syslog = 'unix://dev/log'",
+        "audit.syslog_format = 'xml'",
+        "audit.syslog_ca = 1",
         "tls = 'x'",
         "tls.certificate.path = 'x'",
     ] {

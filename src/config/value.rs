@@ -4,18 +4,21 @@
 use std::{
     collections::HashSet,
     fmt::Display,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
 };
 
 use hyper::{Uri, http::uri::Scheme};
+use ipnet::IpNet;
 use rustls::pki_types::ServerName;
 use toml::Value;
 use tracing::Level;
 
+use super::LogFormat;
 use crate::scim::schema::{ENTERPRISE_URN, GROUP_URN, USER_URN};
+use crate::server::syslog::{Destination, Format};
 
 /// No limit of time may be longer: past this, it is no limit.
 const LONGEST_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -96,10 +99,49 @@ pub(super) fn path(value: &Value, base: &Path) -> Result<PathBuf, String> {
     }
 }
 
-/// The same where there need not be one: the empty text is none.
+/// The path of a file, relative to `base`. The empty text is none.
 pub(super) fn optional_path(value: &Value, base: &Path) -> Result<Option<PathBuf>, String> {
-    let text = text(value)?;
-    Ok((!text.is_empty()).then(|| base.join(text)))
+    Ok(Some(text(value)?)
+        .filter(|text| !text.is_empty())
+        .map(|text| base.join(text)))
+}
+
+/// Networks in CIDR notation; an address is a network of itself.
+pub(super) fn networks(value: &Value) -> Result<Vec<IpNet>, String> {
+    let network = |text: String| {
+        let address = text.parse::<IpAddr>().map(IpNet::from);
+        address.or_else(|_| text.parse::<IpNet>()).map_err(|_| {
+            format!("`{text}` must be a network or an address, like 10.0.0.0/8 or 2001:db8::7")
+        })
+    };
+    list(value)?.into_iter().map(network).collect()
+}
+
+/// Where syslog messages go. The empty text is nowhere.
+pub(super) fn syslog(value: &Value) -> Result<Option<Destination>, String> {
+    match text(value)? {
+        "" => Ok(None),
+        text => text.parse().map(Some),
+    }
+}
+
+/// What the message of a forwarded audit row is.
+pub(super) fn syslog_format(value: &Value) -> Result<Format, String> {
+    match text(value)? {
+        "json" => Ok(Format::Json),
+        "cef" => Ok(Format::Cef),
+        other => Err(format!("`{other}` must be json or cef")),
+    }
+}
+
+/// How a line of the log looks.
+pub(super) fn log_format(value: &Value) -> Result<LogFormat, String> {
+    match text(value)? {
+        "text" => Ok(LogFormat::Text),
+        "logfmt" => Ok(LogFormat::Logfmt),
+        "json" => Ok(LogFormat::Json),
+        other => Err(format!("`{other}` must be text, logfmt or json")),
+    }
 }
 
 /// URN of a schema extension that is not one of the standard schemas.

@@ -99,36 +99,47 @@ pub struct Recorded {
     pub hash: String,
 }
 
-/// All rows about the thing with this id, in their order.
-pub fn about(connection: &Connection, target_id: &str) -> Result<Vec<Recorded>, Error> {
-    let mut statement =
-        connection.prepare_cached("SELECT * FROM audit WHERE target_id = ?1 ORDER BY seq")?;
-    let object = |row: &rusqlite::Row<'_>, column| {
+fn recorded(row: &rusqlite::Row<'_>) -> Result<Recorded, rusqlite::Error> {
+    let object = |column| {
         let text: Option<String> = row.get(column)?;
         text.map(|text| text::parse_object(column, &text))
             .transpose()
     };
-    let rows = statement.query_map([target_id], |row| {
-        Ok(Recorded {
-            seq: row.get(0)?,
-            at: row.get(1)?,
-            request_id: row.get(2)?,
-            actor: row.get(3)?,
-            source: row.get(4)?,
-            action: row.get(5)?,
-            target_type: row.get(6)?,
-            target_id: row.get(7)?,
-            target_name: row.get(8)?,
-            verdict: row.get(9)?,
-            status: row.get(10)?,
-            scim_type: row.get(11)?,
-            reason: row.get(12)?,
-            changes: object(row, 13)?,
-            mapping: object(row, 14)?,
-            prev_hash: row.get(15)?,
-            hash: row.get(16)?,
-        })
-    })?;
+    Ok(Recorded {
+        seq: row.get(0)?,
+        at: row.get(1)?,
+        request_id: row.get(2)?,
+        actor: row.get(3)?,
+        source: row.get(4)?,
+        action: row.get(5)?,
+        target_type: row.get(6)?,
+        target_id: row.get(7)?,
+        target_name: row.get(8)?,
+        verdict: row.get(9)?,
+        status: row.get(10)?,
+        scim_type: row.get(11)?,
+        reason: row.get(12)?,
+        changes: object(13)?,
+        mapping: object(14)?,
+        prev_hash: row.get(15)?,
+        hash: row.get(16)?,
+    })
+}
+
+/// All rows about the thing with this id, in their order.
+pub fn about(connection: &Connection, target_id: &str) -> Result<Vec<Recorded>, Error> {
+    let mut statement =
+        connection.prepare_cached("SELECT * FROM audit WHERE target_id = ?1 ORDER BY seq")?;
+    let rows = statement.query_map([target_id], recorded)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The rows after `seq`, `most` of them, in their order.
+pub fn after(connection: &Connection, seq: i64, most: usize) -> Result<Vec<Recorded>, Error> {
+    let mut statement =
+        connection.prepare_cached("SELECT * FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let rows = statement.query_map((seq, most), recorded)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

@@ -7,6 +7,7 @@ pub mod accounts;
 pub mod audit;
 pub mod backup;
 pub mod examine;
+pub mod forwarding;
 pub mod groups;
 pub mod list;
 pub mod lock;

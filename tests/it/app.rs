@@ -40,6 +40,19 @@ impl TestApp {
         Self::on(Home::new(), |_| {})
     }
 
+    /// A server whose configuration has lines of the template replaced by others.
+    pub fn configured(settings: &[(&str, &str)]) -> Self {
+        let home = Home::new();
+        let file = home.data().join("scimlite.toml");
+        let mut text = std::fs::read_to_string(&file).unwrap();
+        for (line, other) in settings {
+            assert!(text.contains(line), "{line}");
+            text = text.replace(line, other);
+        }
+        std::fs::write(&file, text).unwrap();
+        Self::on(home, |_| {})
+    }
+
     /// A server on `home`, whose command `prepare` may change first.
     pub fn on(home: Home, prepare: impl FnOnce(&mut Command)) -> Self {
         let violations = Arc::default();
@@ -59,6 +72,14 @@ impl TestApp {
     /// Everything that the server has written to its standard error, over all restarts.
     pub fn stderr(&self) -> String {
         self.stderr.lock().unwrap().clone()
+    }
+
+    /// A client with the provision token whose connections come from this address of the loopback network.
+    pub fn client_from(&self, address: [u8; 4]) -> Client {
+        let violations = Arc::clone(&self.violations);
+        let port = port(&self.ready["scim"]);
+        Client::from_address(port, &self.home.ca(), violations, address.into())
+            .with_token(self.home.told("secret_token"))
     }
 
     /// A new set of connections with the provision token.
