@@ -120,7 +120,7 @@ fn open_directory(config: &Config) -> anyhow::Result<Directory> {
         schemas: Arc::new(config.schemas()),
         base: config.tenant_url(config.listen.scim.port()).into(),
     };
-    Ok(Directory::new(store, view, system_clock())?)
+    Ok(Directory::new(store, view, config.seats, system_clock())?)
 }
 
 /// Runs a command's one function to its end.

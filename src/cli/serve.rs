@@ -120,7 +120,7 @@ async fn bind_and_serve(
         schemas: Arc::new(config.schemas()),
         base: ready.scim.as_str().into(),
     };
-    let directory = Arc::new(Directory::new(store, view, system_clock())?);
+    let directory = Arc::new(Directory::new(store, view, config.seats, system_clock())?);
     // Kept until the end: without a sender there is no configuration to serve with.
     let (_tls_sender, tls) = watch::channel(tls);
     let limits = Arc::new(config.limits.clone());

@@ -24,6 +24,7 @@ use tracing::Level;
 pub use template::template;
 
 use crate::{
+    directory::places::Seats,
     scim::schema::{CUSTOM_URN, Schemas},
     server::limits::Limits,
 };
@@ -50,6 +51,8 @@ pub struct Config {
     pub tls: TlsFiles,
     /// The custom schema extension.
     pub schema: SchemaExtension,
+    /// How many accounts the appliance may have.
+    pub seats: Seats,
     /// Limits of the network side.
     pub limits: Limits,
     /// The least important events that are logged.
@@ -211,6 +214,7 @@ impl Config {
                 extension: CUSTOM_URN.to_owned(),
                 keep: Vec::new(),
             },
+            seats: Seats::default(),
             limits: Limits::default(),
             log_level: Level::INFO,
         }

@@ -84,6 +84,9 @@ fn every_key_takes_another_value() {
         [schema]
         extension = "urn:example:User"
         keep = ["costCenter", "urn:example:other"]
+        [seats]
+        active = 250
+        preserved_percent = 25
         [limits]
         handshake = "1s"
         first_byte = "2s"
@@ -118,6 +121,10 @@ fn every_key_takes_another_value() {
             extension: "urn:example:User".to_owned(),
             keep: vec!["costCenter".to_owned(), "urn:example:other".to_owned()],
         },
+        seats: Seats {
+            active: Some(250),
+            preserved_percent: 25,
+        },
         limits: Limits {
             handshake: Duration::from_secs(1),
             first_byte: Duration::from_secs(2),
@@ -148,6 +155,7 @@ fn flag_before_environment_before_file_before_default() {
             "SCIMLITE_LIMITS_STREAMS" => "30",
             "SCIMLITE_LIMITS_BODY_SIZE" => "65536",
             "SCIMLITE_SCHEMA_KEEP" => "one, two",
+            "SCIMLITE_SEATS_ACTIVE" => "40",
             _ => return None,
         };
         Some(value.into())
@@ -164,6 +172,8 @@ fn flag_before_environment_before_file_before_default() {
     assert_eq!(config.limits.idle, Duration::from_secs(3));
     assert_eq!(config.limits.drain, Duration::from_secs(20));
     assert_eq!(config.schema.keep, ["one", "two"]);
+    assert_eq!(config.seats.active, Some(40));
+    assert_eq!(config.seats.preserved_percent, 10);
 }
 
 #[test]
@@ -238,6 +248,11 @@ fn values_that_are_refused() {
         "schema.extension = 'Druva'",
         "schema.extension = 'URN:ietf:params:scim:schemas:core:2.0:User'",
         "schema.keep = 'a,,b'",
+        "seats.active = -1",
+        "seats.active = 'many'",
+        "seats.active = ''",
+        "seats.active = 1000000001",
+        "seats.preserved_percent = 1001",
         "limits.idle = '0s'",
         "limits.idle = '500ms'",
         "limits.idle = '10'",

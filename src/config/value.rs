@@ -20,6 +20,9 @@ use crate::scim::schema::{ENTERPRISE_URN, GROUP_URN, USER_URN};
 /// No limit of time may be longer: past this, it is no limit.
 const LONGEST_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Seats that may be configured: far more than the file is made for.
+const MOST_SEATS: i64 = 1_000_000_000;
+
 /// A DNS name or an IP address.
 pub(super) fn host(value: &Value) -> Result<String, String> {
     let text = text(value)?;
@@ -181,6 +184,19 @@ where
         _ => None,
     };
     within(number, least, most, "a number")
+}
+
+/// A number of seats; none where it is `unlimited`.
+pub(super) fn seats(value: &Value) -> Result<Option<i64>, String> {
+    match value.as_str() {
+        Some("unlimited") => Ok(None),
+        _ => match number(value, 0, MOST_SEATS) {
+            Ok(seats) => Ok(Some(seats)),
+            Err(_) => Err(format!(
+                "must be unlimited, or a number from 0 to {MOST_SEATS}"
+            )),
+        },
+    }
 }
 
 /// The least important level that is logged.

@@ -36,7 +36,7 @@ pub struct ByHand {
 impl Directory {
     /// Makes an account by hand. Its name has to be free, its profile to have a place and its storage to be enabled.
     pub async fn add_account(&self, origin: &Origin, account: ByHand) -> Result<Listed, Refusal> {
-        let schemas = self.view.schemas.clone();
+        let (schemas, seats) = (self.view.schemas.clone(), self.seats);
         let entry = Entry::new("account.add", 0).about("User", None);
         self.change(origin, entry, move |connection, entry, now| {
             entry.target_name = Some(account.email.chars().take(LETTERS).collect());
@@ -54,6 +54,7 @@ impl Directory {
                 entry: &mut *entry,
                 now,
                 schemas: &schemas,
+                seats,
             }
             .insert(attributes, standing, assignment)?;
             let account = listed(connection, &user.id)?;
@@ -93,7 +94,7 @@ fn assignment(connection: &Connection, account: &ByHand) -> Result<Assignment, R
         return Err(absent(
             "storage",
             wanted,
-            present.map(|(storage, _)| storage.name),
+            present.map(|storage| storage.name),
         ));
     };
     if !storage.enabled {

@@ -11,8 +11,8 @@ use crate::scim::resource::Parsed;
 use crate::scim::schema::{ENTERPRISE_URN, ResourceType, Schemas, USER_URN};
 use crate::scim::{Error, Object, ScimType};
 use crate::store::mappings::{self, Condition, Mapping};
+use crate::store::storages;
 use crate::store::users::Assignment;
-use crate::store::{profiles, storages};
 
 /// What the mappings say about a user.
 pub struct Decision {
@@ -99,18 +99,6 @@ pub fn classify(
         mapping: Some(mapping.name),
         activation_email: mapping.activation_email,
     })
-}
-
-/// Refuses unless the profile has a free place for one more active account.
-pub fn claim_place(connection: &Connection, profile: i64) -> Result<(), Refusal> {
-    let profile = profiles::get(connection, profile)?;
-    match profile.max_users {
-        Some(max) if profile.active_accounts >= max => Err(Refusal::Forbidden(format!(
-            "profile {:?} is full: it has its {max} active accounts; raise its limit or preserve an account",
-            profile.name
-        ))),
-        _ => Ok(()),
-    }
 }
 
 /// Whether a mapping matches, and why or why not.

@@ -16,6 +16,7 @@ pub mod lifecycle;
 pub mod mapping;
 pub mod mappings;
 mod names;
+pub mod places;
 pub mod profiles;
 pub mod reading;
 pub mod refusal;
@@ -39,6 +40,7 @@ use crate::scim::resource::changes;
 use crate::scim::schema::{ResourceType, Schemas};
 use crate::store::writer::Job;
 use crate::store::{self, Store};
+use places::Seats;
 use view::View;
 
 /// Where the present instant comes from.
@@ -56,6 +58,7 @@ pub fn system_clock() -> Clock {
 pub struct Directory {
     store: Store,
     view: View,
+    seats: Seats,
     clock: Clock,
     verified: tokens::Verified,
     denials: audit::Denials,
@@ -64,11 +67,12 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// A directory over `store`, whose resources look as `view` says.
-    pub fn new(store: Store, view: View, clock: Clock) -> Result<Self, Refusal> {
+    /// A directory over `store`, whose resources look as `view` says and whose accounts find room in `seats`.
+    pub fn new(store: Store, view: View, seats: Seats, clock: Clock) -> Result<Self, Refusal> {
         Ok(Self {
             store,
             view,
+            seats,
             clock,
             verified: tokens::Verified::new()?,
             denials: audit::Denials::default(),

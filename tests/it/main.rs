@@ -32,6 +32,7 @@ mod pattern;
 mod places;
 mod raw;
 mod rules;
+mod seats;
 mod settings;
 mod standing;
 mod token;
