@@ -1,6 +1,7 @@
 //! The command line: one file per command. A command parses its arguments, calls one function below and prints.
 
 mod demo;
+mod import;
 mod init;
 mod mapping;
 mod profile;

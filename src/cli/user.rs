@@ -4,10 +4,10 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::rows::{Column, Format, Rows};
-use super::{Common, print, with_directory};
+use super::{Common, import, print, with_directory};
 use crate::directory::Directory;
 use crate::directory::accounts::{Act, Listed, Selection, Status, Story};
-use crate::directory::by_hand::ByHand;
+use crate::directory::by_hand::{ByHand, Quota};
 use crate::directory::deletion::Deletion;
 use crate::scim::filter::Filter;
 use crate::scim::schema::ResourceType;
@@ -55,6 +55,8 @@ enum Command {
         #[arg(long, value_name = "N")]
         quota_gb: Option<u32>,
     },
+    /// Make the accounts of a list: CSV with a header, or JSON
+    Import(import::Arguments),
     /// Write all accounts with all their fields
     Export {
         /// How to write them [default: csv]
@@ -158,6 +160,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
                 let format = format.unwrap_or(asked);
                 list(directory, &Selection::default(), EXPORT, format)
             }
+            Command::Import(arguments) => import::run(directory, origin, arguments, json).await,
             Command::Show { name } => show(&directory.account(&name)?, json),
             Command::Add {
                 email,
@@ -171,7 +174,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
                     name,
                     profile,
                     storage,
-                    quota_gb: quota_gb.map(i64::from),
+                    quota: quota_gb.map_or(Quota::OfProfile, |quota| Quota::Own(i64::from(quota))),
+                    ..ByHand::default()
                 };
                 tell(&directory.add_account(origin, account).await?, json)
             }

@@ -12,6 +12,7 @@ pub mod by_hand;
 pub mod deletion;
 mod expiry;
 pub mod groups;
+pub mod import;
 pub mod lifecycle;
 pub mod mapping;
 pub mod mappings;

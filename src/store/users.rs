@@ -140,7 +140,7 @@ pub fn sanitised(text: &str) -> String {
 }
 
 /// The key of the account's name that a userName gives.
-fn username_key(user_name: &str) -> String {
+pub fn username_key(user_name: &str) -> String {
     fold(&sanitised(user_name)).into_owned()
 }
 
@@ -247,6 +247,18 @@ pub fn hidden_by_user_name(
          ORDER BY removed DESC LIMIT 1",
         &fold(user_name),
     )
+}
+
+/// Whether there is a hidden account with this userName and this externalId, or without one.
+pub fn hidden_same(
+    connection: &Connection,
+    user_name: &str,
+    external_id: Option<&str>,
+) -> Result<bool, Error> {
+    let mut statement = connection.prepare_cached(
+        "SELECT 1 FROM user WHERE user_name_key = ?1 AND scim_visible = 0 AND external_id IS ?2",
+    )?;
+    Ok(statement.exists((fold(user_name), external_id))?)
 }
 
 /// Ids of the hidden accounts with this userName, the oldest first.

@@ -24,6 +24,7 @@ mod denied;
 mod durable;
 mod groups;
 mod home;
+mod import;
 mod life;
 mod limits;
 mod list;
