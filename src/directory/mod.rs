@@ -160,3 +160,6 @@ impl Job for Nothing {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
