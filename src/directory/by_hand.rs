@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use serde_json::json;
 
+use super::account::text;
 use super::accounts::{Listed, listed};
 use super::audit::{Entry, Origin};
 use super::names::bounded;
@@ -12,9 +13,10 @@ use super::users::{Change, taken};
 use super::{Directory, Refusal, changed};
 use crate::scim::schema::{Schemas, USER_PRINCIPAL_NAME};
 use crate::scim::{Error, Object, ScimType};
+use crate::store::text::instant;
 pub use crate::store::users::PreservedBy;
 use crate::store::users::{self, Assignment, ManagedBy, Standing};
-use crate::store::{profiles, storages, text};
+use crate::store::{profiles, storages};
 
 /// Letters of an address or a name at the most: the longest address of mail has 320.
 const LETTERS: usize = 320;
@@ -110,14 +112,15 @@ pub(super) fn plan(
 ) -> Result<Plan, Refusal> {
     let attributes = attributes(account, schemas)?;
     let standing = standing(account, now)?;
-    let email = account.email.trim();
+    let user_name = text(&attributes, "userName").unwrap_or_default();
+    let external_id = text(&attributes, "externalId");
     if standing.visible {
-        if let Some(present) = users::named(connection, email)? {
-            return Err(taken(email, &present));
+        if let Some(present) = users::named(connection, user_name)? {
+            return Err(taken(user_name, &present));
         }
-    } else if users::hidden_same(connection, email, account.external_id.as_deref())? {
+    } else if users::hidden_same(connection, user_name, external_id)? {
         return Err(uniqueness(format!(
-            "the account of the deleted user {email} is there already"
+            "the account of the deleted user {user_name} is there already"
         )));
     }
     Ok(Plan {
@@ -161,7 +164,7 @@ fn standing(account: &ByHand, now: Timestamp) -> Result<Standing, Refusal> {
     match preserved {
         Some((_, since)) if since > now => Err(invalid(format!(
             "it cannot be preserved since {}, which is yet to come",
-            text::instant(since)
+            instant(since)
         ))),
         None if account.removed => Err(invalid(
             "the account of a deleted user cannot be active; it comes back when the identity provider sends the person"

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use serde::Serialize;
 use tokio::task::unconstrained;
 
+use super::account::text;
 use super::audit::{Entry, Origin};
 use super::by_hand::{ByHand, Plan, plan, uniqueness};
 use super::places::{Room, Seats};
@@ -60,9 +61,10 @@ impl Directory {
             };
             let mut refused = Vec::new();
             for line in lines {
-                let planned = readable(line.account.clone()).and_then(|account| {
-                    let plan = plan(connection, &account, self.schemas(), now)?;
-                    foreseen.take(connection, line.number, &account, &plan)
+                let account = line.account.as_ref().map_err(|why| spoilt(why));
+                let planned = account.and_then(|account| {
+                    let plan = plan(connection, account, self.schemas(), now)?;
+                    foreseen.take(connection, line.number, &plan)
                 });
                 refused.extend(refusal(line.number, line.email(), planned)?);
             }
@@ -84,9 +86,8 @@ impl Directory {
                 let (number, email) = (line.number, line.email());
                 let mut entry = Entry::new("account.import", 0);
                 entry.because(format!("line {number} of the list"));
-                let made = self
-                    .make_account(origin, entry, readable(line.account))
-                    .await;
+                let account = line.account.map_err(|why| spoilt(&why));
+                let made = self.make_account(origin, entry, account).await;
                 refusal(number, email, made.map(drop))
             })
         });
@@ -98,8 +99,9 @@ impl Directory {
     }
 }
 
-fn readable(account: Result<ByHand, String>) -> Result<ByHand, Refusal> {
-    account.map_err(|why| Error::new(ScimType::InvalidValue, why).into())
+/// The refusal of a line that cannot be read.
+fn spoilt(why: &str) -> Refusal {
+    Error::new(ScimType::InvalidValue, why).into()
 }
 
 /// The refusal of a line; `Err` where it is not the line's fault.
@@ -134,17 +136,12 @@ struct Foreseen {
 
 impl Foreseen {
     /// Takes name and room for a line that could be made if it were alone.
-    fn take(
-        &mut self,
-        connection: &Connection,
-        line: u64,
-        account: &ByHand,
-        plan: &Plan,
-    ) -> Result<(), Refusal> {
-        let email = account.email.trim();
-        let name = fold(email).into_owned();
-        let username = users::username_key(email);
-        let removed = (name.clone(), account.external_id.clone());
+    fn take(&mut self, connection: &Connection, line: u64, plan: &Plan) -> Result<(), Refusal> {
+        let user_name = text(&plan.attributes, "userName").unwrap_or_default();
+        let external_id = text(&plan.attributes, "externalId").map(str::to_owned);
+        let name = fold(user_name).into_owned();
+        let username = users::username_key(user_name);
+        let removed = (name.clone(), external_id);
         let earlier = match plan.standing.visible {
             true => self.names.get(&name).or(self.usernames.get(&username)),
             false => self.removed.get(&removed),
