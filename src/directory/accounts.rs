@@ -75,7 +75,7 @@ impl Directory {
         mut each: impl FnMut(Listed) -> Result<(), E>,
     ) -> Result<(), E> {
         let filter = selection.filter.as_ref();
-        let condition = lower::condition(filter, ResourceType::User, self.schemas());
+        let condition = lower::condition_of_accounts(filter, self.schemas());
         let judged = filter.filter(|_| !condition.exact);
         self.store.readers.short(|connection| {
             accounts::each(

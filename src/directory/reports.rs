@@ -4,7 +4,6 @@ use serde::Serialize;
 
 use super::Directory;
 use super::accounts::{Listed, Status};
-use crate::scim::schema::ResourceType;
 use crate::store::users::{ManagedBy, PreservedBy};
 use crate::store::{self, accounts, audit, lower};
 
@@ -95,7 +94,7 @@ impl Directory {
         status: Option<Status>,
         mut each: impl FnMut(&rusqlite::Connection, Listed) -> Result<(), E>,
     ) -> Result<(), E> {
-        let everyone = lower::condition(None, ResourceType::User, self.schemas());
+        let everyone = lower::condition_of_accounts(None, self.schemas());
         self.store.readers.short(|connection| {
             accounts::each(connection, status, &everyone, |account| {
                 each(connection, account)
