@@ -222,7 +222,7 @@ fn assignment(connection: &Connection, account: &ByHand) -> Result<Assignment, R
 fn absent(what: &str, name: &str, present: impl Iterator<Item = String>) -> Refusal {
     let present: Vec<_> = present.map(|name| format!("{name:?}")).collect();
     invalid(format!(
-        "there is no {what} {name:?}; those there are: {}",
+        "there is no {what} {name:?}; name one of these: {}",
         present.join(", ")
     ))
 }

@@ -2,11 +2,13 @@
 //! way of an account made by hand, in a savepoint and with an audit row of its own; the writer commits many at once.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use futures_util::{StreamExt, stream};
 use rusqlite::Connection;
 use serde::Serialize;
 use tokio::task::unconstrained;
+use tokio::time::sleep;
 
 use super::account::text;
 use super::audit::{Entry, Origin};
@@ -18,8 +20,11 @@ use crate::scim::{Error, ScimType};
 use crate::store::profiles::{self, Counts, Profile};
 use crate::store::users::{self, Status};
 
-/// Lines on their way to the writer at a time: while it commits some, the next wait already.
-const IN_FLIGHT: usize = 256;
+/// Lines that the writer is given at once: a few of its batches.
+const AT_ONCE: usize = 512;
+/// After them comes a pause of this part of the time that they took. A server on the same file asks for SQLite's lock
+/// now and then and does not queue for it: without pauses it might not get it before the import is over.
+const PAUSE: u32 = 4;
 
 /// One account of a list.
 #[derive(Debug, Clone)]
@@ -80,7 +85,7 @@ impl Directory {
         lines: impl Iterator<Item = Line>,
         mut each: impl FnMut(Option<Refused>),
     ) -> Result<(), Refusal> {
-        let jobs = lines.map(|line| {
+        let mut jobs = lines.map(|line| {
             // Unconstrained: a poll that does nothing would let a later line overtake this one.
             unconstrained(async move {
                 let (number, email) = (line.number, line.email());
@@ -91,11 +96,19 @@ impl Directory {
                 refusal(number, email, made.map(drop))
             })
         });
-        let mut done = stream::iter(jobs).buffered(IN_FLIGHT);
-        while let Some(outcome) = done.next().await {
-            each(outcome?);
+        loop {
+            let began = Instant::now();
+            let mut done = stream::iter(jobs.by_ref().take(AT_ONCE)).buffered(AT_ONCE);
+            let mut count = 0;
+            while let Some(outcome) = done.next().await {
+                each(outcome?);
+                count += 1;
+            }
+            if count < AT_ONCE {
+                return Ok(());
+            }
+            sleep(began.elapsed() / PAUSE).await;
         }
-        Ok(())
     }
 }
 

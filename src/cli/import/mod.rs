@@ -135,7 +135,7 @@ async fn import(
         .await;
     progress.finish_and_clear();
     ended.with_context(|| {
-        format!("{made} accounts were made, then the import failed; run it again for the others")
+        format!("at least {made} accounts were made, then the import failed; run it again for the others")
     })?;
     let left = all - made - refused.len();
     Ok(Outcome {
