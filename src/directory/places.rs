@@ -47,14 +47,8 @@ impl Room<'_> {
         if before == Some(after) {
             return Ok(None);
         }
-        let (profile, taken) = (self.profile, self.profile.accounts.active);
-        if let (Status::Active, Some(max)) = (after, profile.max_users)
-            && taken >= max
-        {
-            return Err(Refusal::Forbidden(format!(
-                "profile {:?} is full: it has its {max} active accounts; raise its limit or preserve an account",
-                profile.name
-            )));
+        if after == Status::Active {
+            has_place(self.profile)?;
         }
         let Some(seats) = self.seats.active else {
             return Ok(None);
@@ -79,6 +73,17 @@ impl Room<'_> {
                 "{preserved} accounts are preserved, more than the {share} that the seats allow"
             )
         }))
+    }
+}
+
+/// Refuses a profile that has all the active accounts that it may have.
+pub(super) fn has_place(profile: &Profile) -> Result<(), Refusal> {
+    match profile.max_users {
+        Some(max) if profile.accounts.active >= max => Err(Refusal::Forbidden(format!(
+            "profile {:?} is full: it has its {max} active accounts; raise its limit or preserve an account",
+            profile.name
+        ))),
+        _ => Ok(()),
     }
 }
 
