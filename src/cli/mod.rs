@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod files;
 mod impact;
+mod import;
 mod init;
 mod lock;
 mod log;

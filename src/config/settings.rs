@@ -161,6 +161,24 @@ pub(super) static SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        key: "seats.active",
+        about: "Active accounts that the appliance may have: a number, or unlimited.",
+        default: r#""unlimited""#,
+        set: |config, value| put(&mut config.directory.seats.active, value::seats(value)),
+    },
+    Setting {
+        key: "seats.preserved_percent",
+        about: "Preserved accounts that it may have on top of them, in percent. A new account needs room under the sum of\n\
+                both; an account is preserved in any case.",
+        default: "10",
+        set: |config, value| {
+            put(
+                &mut config.directory.seats.preserved_percent,
+                value::number(value, 0, 1000),
+            )
+        },
+    },
+    Setting {
         key: "limits.handshake",
         about: "Longest TLS handshake. Times are written as 90s, 15m or 1h.",
         default: r#""10s""#,

@@ -8,6 +8,7 @@ use toml::Table;
 use super::resolve::{Environment, resolve, stray};
 use super::settings::SETTINGS;
 use super::*;
+use crate::directory::places::Seats;
 use crate::directory::throttle;
 use crate::server::syslog::{Destination, Format};
 
@@ -109,6 +110,9 @@ fn every_key_takes_another_value() {
         every = "15m"
         keep = 3
         dir = "/mnt/backup"
+        [seats]
+        active = 250
+        preserved_percent = 25
         [limits]
         handshake = "1s"
         first_byte = "2s"
@@ -180,6 +184,10 @@ fn every_key_takes_another_value() {
         ],
         directory: directory::Settings {
             longest_days: 730,
+            seats: Seats {
+                active: Some(250),
+                preserved_percent: 25,
+            },
             throttle: throttle::Limits {
                 failures: 10,
                 recovery: Duration::from_secs(60),
@@ -209,6 +217,7 @@ fn flag_before_environment_before_file_before_default() {
         ("SCIMLITE_LIMITS_STREAMS", "30"),
         ("SCIMLITE_LIMITS_BODY_SIZE", "65536"),
         ("SCIMLITE_SCHEMA_KEEP", "one, two"),
+        ("SCIMLITE_SEATS_ACTIVE", "40"),
     ]);
     let overrides = Overrides {
         listen: Some("127.0.0.1:100".to_owned()),
@@ -224,6 +233,7 @@ fn flag_before_environment_before_file_before_default() {
     assert_eq!(config.limits.idle, Duration::from_secs(3));
     assert_eq!(config.limits.drain, Duration::from_secs(20));
     assert_eq!(config.schema.keep, ["one", "two"]);
+    assert_eq!(config.directory.seats.active, Some(40));
 
     let of = |key: &str| {
         let held = inspected.values.iter().find(|held| held.key == key);
@@ -401,6 +411,11 @@ fn values_that_are_refused() {
         "backup.keep = -1",
         "backup.keep = 10001",
         "backup.dir = ''",
+        "seats.active = -1",
+        "seats.active = 'many'",
+        "seats.active = ''",
+        "seats.active = 1000000001",
+        "seats.preserved_percent = 1001",
         "limits.idle = '0s'",
         "limits.idle = '500ms'",
         "limits.idle = '10'",

@@ -25,6 +25,9 @@ const LONGEST_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Past this, nobody waits for the next time.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 
+/// Seats that may be configured: far more than the file is made for.
+const MOST_SEATS: i64 = 1_000_000_000;
+
 /// A DNS name or an IP address.
 pub(super) fn host(value: &Value) -> Result<String, String> {
     let text = text(value)?;
@@ -240,6 +243,19 @@ where
         _ => None,
     };
     within(number, least, most, "a number")
+}
+
+/// A number of seats; none where it is `unlimited`.
+pub(super) fn seats(value: &Value) -> Result<Option<i64>, String> {
+    match value.as_str() {
+        Some("unlimited") => Ok(None),
+        _ => match number(value, 0, MOST_SEATS) {
+            Ok(seats) => Ok(Some(seats)),
+            Err(_) => Err(format!(
+                "must be unlimited, or a number from 0 to {MOST_SEATS}"
+            )),
+        },
+    }
 }
 
 /// The least important level that is logged.

@@ -17,10 +17,12 @@ pub mod expiry;
 mod forwarding;
 pub mod groups;
 pub mod impact;
+pub mod import;
 pub mod lifecycle;
 pub mod mapping;
 pub mod mappings;
 mod names;
+pub mod places;
 pub mod profiles;
 pub mod reading;
 pub mod reclassify;
@@ -47,6 +49,7 @@ use crate::scim::schema::{ResourceType, Schemas};
 use crate::scim::{Error, Object, ScimType};
 use crate::store::writer::Job;
 use crate::store::{self, Store};
+use places::Seats;
 use view::View;
 
 /// Where the present instant comes from.
@@ -65,6 +68,8 @@ pub fn system_clock() -> Clock {
 pub struct Settings {
     /// Days for which a token is valid at the most.
     pub longest_days: u16,
+    /// How many accounts the appliance may have.
+    pub seats: Seats,
     /// Failed authentications.
     pub throttle: throttle::Limits,
 }
@@ -73,6 +78,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             longest_days: tokens::DEFAULT_DAYS,
+            seats: Seats::default(),
             throttle: throttle::Limits::default(),
         }
     }
@@ -215,3 +221,6 @@ impl Job for Nothing {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

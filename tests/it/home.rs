@@ -124,6 +124,19 @@ impl Home {
         command
     }
 
+    /// Puts a line of the configuration in force that is commented out in it.
+    #[track_caller]
+    pub fn configure(&self, section: &str, key: &str, value: &str) {
+        let path = self.data().join("scimlite.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (before, behind) = text.split_once(&format!("[{section}]\n")).expect(section);
+        let line = behind
+            .lines()
+            .find(|line| line.starts_with(&format!("#{key} = ")));
+        let behind = behind.replacen(line.expect(key), &format!("{key} = {value}"), 1);
+        std::fs::write(&path, format!("{before}[{section}]\n{behind}")).unwrap();
+    }
+
     /// A text that `init --json` printed.
     pub fn told(&self, key: &str) -> &str {
         self.init[key]
