@@ -228,10 +228,10 @@ impl World {
                 max_users,
                 days,
             } => {
-                let settings = crate::directory::Settings {
+                let settings = Settings {
                     max_users: Some(*max_users),
                     delete_after_days: Some(*days),
-                    ..Default::default()
+                    ..Settings::default()
                 };
                 directory
                     .edit_profile(origin, PROFILES[*which], settings)
