@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use super::audit::{Entry, Origin, Verdict};
 use super::lifecycle::{self, Event};
 use super::view::View;
-use super::{Directory, Refusal, changed, mapping};
+use super::{Directory, Refusal, changed, places};
 use crate::scim::filter::Filter;
 use crate::scim::schema::ResourceType;
 pub use crate::store::accounts::Listed;
@@ -20,7 +20,7 @@ use crate::store::{self, accounts, audit, groups, lower};
 pub enum Act {
     /// Stop it, also on top of the identity provider, which then cannot undo it.
     Preserve,
-    /// Put it back in use, where its profile has a free place.
+    /// Put it back in use, where there is room for it.
     Activate,
     /// Put it under legal hold.
     Hold,
@@ -78,17 +78,15 @@ impl Directory {
         let condition = lower::condition_of_accounts(filter, self.schemas());
         let judged = filter.filter(|_| !condition.exact);
         self.store.readers.short(|connection| {
-            accounts::each(
-                connection,
-                selection.status,
-                &condition,
-                |account| match judged {
-                    Some(filter) if !matches(connection, &self.view, filter, &account.id)? => {
-                        Ok(())
-                    }
-                    _ => each(account),
-                },
-            )
+            accounts::each(connection, selection.status, &condition, |account| {
+                let Some(filter) = judged else {
+                    return each(account);
+                };
+                match users::get(connection, &account.id)? {
+                    Some(user) if matches(connection, &self.view, filter, &user)? => each(account),
+                    _ => Ok(()),
+                }
+            })
         })
     }
 
@@ -106,7 +104,7 @@ impl Directory {
     /// Does `act` to the account with this id and tells how it is afterwards.
     pub async fn act(&self, origin: &Origin, id: &str, act: Act) -> Result<Listed, Refusal> {
         let entry = Entry::new(act.action(), 0).about("User", Some(id));
-        let id = id.to_owned();
+        let (id, seats) = (id.to_owned(), self.settings.seats);
         self.change(origin, entry, move |connection, entry, now| {
             let before = existing(connection, entry, &id)?;
             let shown = listed(connection, &id)?;
@@ -116,17 +114,15 @@ impl Directory {
                 entry.because("it was already so");
                 return Ok(shown);
             }
-            let status = standing.status();
-            if status == Status::Active && before.standing.status() == Status::Preserved {
-                mapping::claim_place(connection, before.assignment.profile)?;
-            }
+            let (profile, from) = (before.assignment.profile, Some(before.standing));
+            places::claim(connection, entry, seats, profile, from, standing)?;
             let mut user = User {
                 version: before.version + 1,
                 modified: now,
                 standing,
                 ..before
             };
-            let active = status == Status::Active;
+            let active = standing.status() == Status::Active;
             user.resource.insert("active".to_owned(), active.into());
             users::update(connection, &user, false)?;
             let account = listed(connection, &id)?;
@@ -184,17 +180,14 @@ pub(super) fn identified(connection: &Connection, name: &str) -> Result<String, 
     }
 }
 
-/// Whether the resource of the user with this id matches.
-fn matches(
+/// Whether the resource of a user matches.
+pub(super) fn matches(
     connection: &Connection,
     view: &View,
     filter: &Filter,
-    id: &str,
+    user: &User,
 ) -> Result<bool, store::Error> {
-    let Some(user) = users::get(connection, id)? else {
-        return Ok(false);
-    };
     let groups = groups::groups_of_user(connection, user.seq)?;
-    let resource = view.user(&user, &groups)?.resource;
+    let resource = view.user(user, &groups)?.resource;
     Ok(filter.matches(&resource, ResourceType::User, &view.schemas))
 }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 
 use super::accounts::{Listed, existing, listed};
-use super::audit::{Entry, Origin, request_id};
+use super::audit::{Entry, Origin};
 use super::deletion::remove;
 use super::{Directory, Refusal};
 use crate::store::{self, accounts, audit, text};
@@ -145,11 +145,7 @@ impl Directory {
                 return Ok(());
             }
         }
-        let origin = Origin {
-            request_id: request_id(),
-            actor: "server".to_owned(),
-            source: "server".to_owned(),
-        };
+        let origin = Origin::server();
         let (deleted, complete) = self.auto_delete(&origin, AT_ONCE).await?;
         if complete {
             self.daily.times().began = Some(now);
