@@ -13,10 +13,11 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::rows::{self, Column, Rows};
-use super::{Common, cef, configuration, print, times, with_directory};
+use super::{Common, configuration, print, times, with_directory};
 use crate::directory::Directory;
 use crate::directory::anchor;
 use crate::directory::history::{Recorded, Selection, Verdict};
+use crate::server::cef;
 
 /// Arguments of `audit`.
 #[derive(Args)]
@@ -197,7 +198,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
             }
         }
         Command::Verify { anchor } => {
-            let configured = configuration(&common)?.audit.anchor_file;
+            let configured = configuration(&common)?.directory.audit.anchor_file;
             verify(directory, anchor.or(configured), json).await
         }
         Command::Prune { older_than } => {

@@ -1,12 +1,22 @@
 //! The command line: one file per command. A command parses its arguments, calls one function below and prints.
 
 mod audit;
-mod cef;
+mod backup;
+mod cert;
+mod check;
 mod demo;
+mod files;
+mod impact;
+mod import;
 mod init;
+mod lock;
+mod log;
 mod mapping;
 mod profile;
+mod progress;
+mod reclassify;
 mod report;
+mod restore;
 mod rows;
 mod serve;
 mod storage;
@@ -45,6 +55,10 @@ enum Command {
     Serve(serve::Arguments),
     /// Make a trial appliance in ./scimlite-data, serve it and print what to paste into Entra
     Demo,
+    /// Validate configuration, certificate, database, permissions, space and ports
+    Check(check::Arguments),
+    /// Make a certificate for trials
+    Cert(cert::Arguments),
     /// Make, list, rotate and revoke tokens
     Token(token::Arguments),
     /// The rules that give new accounts their profile and storage
@@ -53,12 +67,16 @@ enum Command {
     Profile(profile::Arguments),
     /// Places for the data of accounts
     Storage(storage::Arguments),
-    /// List, add, preserve, activate, hold, delete and export accounts
+    /// List, add, edit, reclassify, preserve, activate, hold, delete and export accounts
     User(user::Arguments),
     /// Report on the accounts
     Report(report::Arguments),
     /// What was done, by whom and why: list, export, verify and prune it
     Audit(audit::Arguments),
+    /// Copy the database to a file, verified, also while the server runs
+    Backup(backup::Arguments),
+    /// Put a backup in the place of the database; the server must not run
+    Restore(restore::Arguments),
 }
 
 /// What every command takes.
@@ -92,6 +110,8 @@ pub fn run() -> ExitCode {
         Command::Init(arguments) => init::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Demo => demo::run(),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Cert(arguments) => cert::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
         Command::Mapping(arguments) => mapping::run(arguments),
         Command::Profile(arguments) => profile::run(arguments),
@@ -99,6 +119,8 @@ pub fn run() -> ExitCode {
         Command::User(arguments) => user::run(arguments),
         Command::Report(arguments) => report::run(arguments),
         Command::Audit(arguments) => audit::run(arguments),
+        Command::Backup(arguments) => backup::run(&arguments),
+        Command::Restore(arguments) => restore::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -126,7 +148,12 @@ fn open_directory(config: &Config) -> anyhow::Result<Directory> {
         schemas: Arc::new(config.schemas()),
         base: config.tenant_url(config.listen.scim.port()).into(),
     };
-    Ok(Directory::new(store, view, system_clock())?)
+    Ok(Directory::new(
+        store,
+        view,
+        system_clock(),
+        config.directory.clone(),
+    )?)
 }
 
 /// Runs a command's one function to its end.

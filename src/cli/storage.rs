@@ -74,23 +74,21 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
             }
             Command::List => {
                 let storages = directory.storages()?;
-                let rows = storages.iter().map(|(storage, accounts)| {
+                let rows = storages.iter().map(|storage| {
                     let state = if storage.enabled {
                         "enabled"
                     } else {
                         "disabled"
                     };
-                    [storage.name.clone(), state.to_owned(), accounts.to_string()]
+                    [
+                        storage.name.clone(),
+                        state.to_owned(),
+                        storage.accounts.active.to_string(),
+                        storage.accounts.preserved.to_string(),
+                    ]
                 });
-                let text = table(["NAME", "STATE", "ACCOUNTS"], rows.collect());
-                let described = storages.iter().map(|(storage, accounts)| {
-                    let mut storage = to_json(storage);
-                    if let Some(storage) = storage.as_object_mut() {
-                        storage.insert("accounts".to_owned(), (*accounts).into());
-                    }
-                    storage
-                });
-                told(described.collect(), text)
+                let text = table(["NAME", "STATE", "ACTIVE", "PRESERVED"], rows.collect());
+                told(storages.iter().map(to_json).collect(), text)
             }
         },
     )

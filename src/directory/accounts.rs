@@ -6,21 +6,21 @@ use rusqlite::Connection;
 use super::audit::{Entry, Origin, Verdict};
 use super::lifecycle::{self, Event};
 use super::view::View;
-use super::{Directory, Refusal, changed, mapping};
+use super::{Directory, Refusal, changed, places};
 use crate::scim::filter::Filter;
 use crate::scim::schema::ResourceType;
 pub use crate::store::accounts::Listed;
 use crate::store::audit::Recorded;
 pub use crate::store::users::Status;
 use crate::store::users::{self, Standing, User};
-use crate::store::{self, accounts, audit::select, lower};
+use crate::store::{self, accounts, audit::select, groups, lower};
 
 /// What an administrator does to an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
     /// Stop it, also on top of the identity provider, which then cannot undo it.
     Preserve,
-    /// Put it back in use, where its profile has a free place.
+    /// Put it back in use, where there is room for it.
     Activate,
     /// Put it under legal hold.
     Hold,
@@ -94,17 +94,15 @@ impl Directory {
         let condition = lower::condition_of_accounts(filter, self.schemas());
         let judged = filter.filter(|_| !condition.exact);
         self.store.readers.short(|connection| {
-            accounts::each(
-                connection,
-                selection.status,
-                &condition,
-                |account| match judged {
-                    Some(filter) if !matches(connection, &self.view, filter, &account.id)? => {
-                        Ok(())
-                    }
-                    _ => each(account),
-                },
-            )
+            accounts::each(connection, selection.status, &condition, |account| {
+                let Some(filter) = judged else {
+                    return each(account);
+                };
+                match users::get(connection, &account.id)? {
+                    Some(user) if matches(connection, &self.view, filter, &user)? => each(account),
+                    _ => Ok(()),
+                }
+            })
         })
     }
 
@@ -122,7 +120,7 @@ impl Directory {
     /// Does `act` to the account with this id and tells how it is afterwards.
     pub async fn act(&self, origin: &Origin, id: &str, act: Act) -> Result<Listed, Refusal> {
         let entry = Entry::new(act.action(), 0).about("User", Some(id));
-        let id = id.to_owned();
+        let (id, seats) = (id.to_owned(), self.settings.seats);
         self.change(origin, entry, move |connection, entry, now| {
             let before = existing(connection, entry, &id)?;
             let shown = listed(connection, &id)?;
@@ -132,17 +130,15 @@ impl Directory {
                 entry.because("it was already so");
                 return Ok(shown);
             }
-            let status = standing.status();
-            if status == Status::Active && before.standing.status() == Status::Preserved {
-                mapping::claim_place(connection, before.assignment.profile)?;
-            }
+            let (profile, from) = (before.assignment.profile, Some(before.standing));
+            places::claim(connection, entry, seats, profile, from, standing)?;
             let mut user = User {
                 version: before.version + 1,
                 modified: now,
                 standing,
                 ..before
             };
-            let active = status == Status::Active;
+            let active = standing.status() == Status::Active;
             user.resource.insert("active".to_owned(), active.into());
             users::update(connection, &user, false, &entry.actor)?;
             let account = listed(connection, &id)?;
@@ -184,7 +180,7 @@ fn not_found(id: &str) -> Refusal {
 }
 
 /// The id that is meant: an id itself, the username of the user that SCIM sees, or one that a single hidden one has.
-fn identified(connection: &Connection, name: &str) -> Result<String, Refusal> {
+pub(super) fn identified(connection: &Connection, name: &str) -> Result<String, Refusal> {
     if users::get(connection, name)?.is_some() {
         return Ok(name.to_owned());
     }
@@ -202,16 +198,14 @@ fn identified(connection: &Connection, name: &str) -> Result<String, Refusal> {
     }
 }
 
-/// Whether the resource of the user with this id matches.
-fn matches(
+/// Whether the resource of a user matches.
+pub(super) fn matches(
     connection: &Connection,
     view: &View,
     filter: &Filter,
-    id: &str,
+    user: &User,
 ) -> Result<bool, store::Error> {
-    let Some(user) = users::get(connection, id)? else {
-        return Ok(false);
-    };
-    let resource = view.user(connection, &user, true)?.resource;
+    let groups = groups::groups_of_user(connection, user.seq)?;
+    let resource = view.user(user, &groups)?.resource;
     Ok(filter.matches(&resource, ResourceType::User, &view.schemas))
 }

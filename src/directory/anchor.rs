@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::{Directory, Refusal};
-use crate::store::audit::chain::{self, Link};
+use crate::store::audit::{Link, chain};
 use crate::store::text;
 
 /// Time between two anchors in the log.
@@ -107,7 +107,7 @@ impl Directory {
         if log {
             tracing::info!(seq = head.seq, hash = head.hash, "head of the audit");
         }
-        let Some(path) = self.policy.anchor_file.clone() else {
+        let Some(path) = self.settings.audit.anchor_file.clone() else {
             return Ok(());
         };
         if path.try_exists().unwrap_or(true) {

@@ -3,17 +3,19 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::accounts::Listed;
+use super::throttle::Network;
+use super::tokens::Denied;
 use super::{Clock, Directory, Refusal, feed};
 use crate::scim::Object;
-pub use crate::store::audit::Verdict;
 use crate::store::audit::{self, Row};
+pub use crate::store::audit::{Recorded, Verdict};
 use crate::store::{self, writer::Job};
 
 /// Who asks, and under which id.
@@ -25,26 +27,59 @@ pub struct Origin {
     pub actor: String,
     /// The address, or `cli`.
     pub source: String,
+    /// What came of it, once that is known.
+    pub outcome: Outcome,
+}
+
+/// What came of a request, told by the change that it asked for to whoever writes its line in the log.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome(Arc<Mutex<Option<(Verdict, String)>>>);
+
+impl Outcome {
+    /// Keeps the verdict and the reason.
+    pub fn tell(&self, verdict: Verdict, reason: &str) {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *told = Some((verdict, reason.to_owned()));
+    }
+
+    /// The verdict and the reason, if anything was told.
+    pub fn take(&self) -> Option<(Verdict, String)> {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.take()
+    }
 }
 
 impl Origin {
-    /// A command on this machine, by the account that runs it.
-    pub fn command_line() -> Self {
-        let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER"));
+    /// `actor` at `source`, under a new id.
+    pub fn new(actor: impl Into<String>, source: impl Into<String>) -> Self {
         Self {
             request_id: request_id(),
-            actor: format!("administrator:{}", user.as_deref().unwrap_or("unknown")),
-            source: "cli".to_owned(),
+            actor: actor.into(),
+            source: source.into(),
+            outcome: Outcome::default(),
         }
     }
 
-    /// The server itself: its start and stop, and what it does because its time has come.
-    pub fn server() -> Self {
+    /// The same for a part of what is asked, whose outcome is its own.
+    pub fn part(&self) -> Self {
         Self {
-            request_id: request_id(),
-            actor: "server".to_owned(),
-            source: "server".to_owned(),
+            outcome: Outcome::default(),
+            ..self.clone()
         }
+    }
+
+    /// A command on this machine, by the account that runs it.
+    pub fn command_line() -> Self {
+        let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER"));
+        Self::new(
+            format!("administrator:{}", user.as_deref().unwrap_or("unknown")),
+            "cli",
+        )
+    }
+
+    /// What the server does by itself.
+    pub fn server() -> Self {
+        Self::new("server", "server")
     }
 }
 
@@ -207,7 +242,9 @@ where
         let change = self.change.take().ok_or(store::Error::Closed)?;
         let now = (self.clock)();
         let done = change(connection, &mut self.entry, now)?;
-        audit::append(connection, &self.entry.row(now, &self.origin))?;
+        let row = self.entry.row(now, &self.origin);
+        audit::append(connection, &row)?;
+        self.origin.outcome.tell(row.verdict, &row.reason);
         Ok(done)
     }
 
@@ -223,6 +260,7 @@ where
             _ => Verdict::Refused,
         };
         audit::append(connection, &row)?;
+        self.origin.outcome.tell(row.verdict, &row.reason);
         Ok(())
     }
 }
@@ -266,7 +304,7 @@ impl Directory {
         entry.because(format!(
             "Scimlite {} serves SCIM at {scim} and the administrator at {admin}, on a database of schema {}",
             env!("CARGO_PKG_VERSION"),
-            store::open::USER_VERSION
+            store::migrate::PRESENT.version()
         ));
         self.note(&Origin::server(), entry).await?;
         self.anchor(true).await;
@@ -294,9 +332,10 @@ const KINDS: usize = 256;
 /// What makes two refused authentications the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Kind {
-    address: Option<IpAddr>,
+    network: Option<Network>,
     token_id: Option<String>,
     reason: &'static str,
+    status: u16,
 }
 
 struct Repeats {
@@ -319,7 +358,7 @@ impl Denials {
     fn first(&self, mut kind: Kind, now: Timestamp) -> bool {
         let mut kinds = self.kinds();
         if kinds.len() >= KINDS && !kinds.contains_key(&kind) {
-            kind.address = None;
+            kind.network = None;
             kind.token_id = None;
         }
         match kinds.get_mut(&kind) {
@@ -346,21 +385,27 @@ impl Denials {
 }
 
 impl Directory {
-    /// Notes a refused authentication: the first of its kind at once, repeats within a minute as a count. `token_id` is
-    /// the public half of what was presented, if it had the shape of a token.
+    /// Notes a refused authentication: the first of its kind at once, repeats within a minute as a count. The ids of
+    /// tokens that are not there make no kinds of their own: they are whatever a stranger likes.
     pub async fn denied(
         &self,
         origin: &Origin,
         address: IpAddr,
-        token_id: Option<&str>,
-        reason: &'static str,
+        denied: &Denied,
     ) -> Result<(), Refusal> {
+        let (token_id, reason) = (denied.token_id.as_deref(), denied.reason);
+        let status = match denied.retry_after {
+            None => 401,
+            Some(_) => 429,
+        };
         let kind = Kind {
-            address: Some(address),
-            token_id: token_id.map(str::to_owned),
+            network: Some(address.into()),
+            token_id: denied.token_id.clone(),
             reason,
+            status,
         };
         if !self.denials.first(kind, self.now()) {
+            origin.outcome.tell(Verdict::Refused, reason);
             return Ok(());
         }
         tracing::warn!(
@@ -370,7 +415,7 @@ impl Directory {
             reason,
             "not authenticated; repeats within a minute are counted in the audit"
         );
-        let mut entry = Entry::new("authenticate", 401).about("token", token_id);
+        let mut entry = Entry::new("authenticate", status).about("token", token_id);
         entry.because(reason);
         self.refused(origin, entry).await
     }
@@ -391,13 +436,11 @@ impl Directory {
     }
 
     async fn write_repeats(&self, kind: &Kind, repeats: &Repeats) -> Result<(), Refusal> {
-        let address = kind.address.map(|address| address.to_string());
-        let origin = Origin {
-            request_id: request_id(),
-            actor: "unknown".to_owned(),
-            source: address.unwrap_or_else(|| "several addresses".to_owned()),
-        };
-        let mut entry = Entry::new("authenticate", 401).about("token", kind.token_id.as_deref());
+        let network = kind.network.map(|network| network.to_string());
+        let source = network.unwrap_or_else(|| "several addresses".to_owned());
+        let origin = Origin::new("unknown", source);
+        let mut entry =
+            Entry::new("authenticate", kind.status).about("token", kind.token_id.as_deref());
         entry.because(format!(
             "{}; {} more times within a minute of {}",
             kind.reason,

@@ -12,9 +12,9 @@ use tokio::time::{Instant, timeout_at};
 use super::accounts::Listed;
 use super::{Directory, Refusal};
 use crate::scim::Object;
+use crate::store;
 pub use crate::store::audit::Recorded;
-use crate::store::audit::{chain, select};
-use crate::store::{self, audit::chain::Link};
+use crate::store::audit::{self, Link, chain, select};
 
 /// Longest wait for a change.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -111,7 +111,7 @@ impl Directory {
 
     /// The last row of the audit.
     pub fn head(&self) -> Result<Link, Refusal> {
-        Ok(self.store.readers.short(chain::head)?)
+        Ok(self.store.readers.short(audit::head)?)
     }
 
     /// Has all who wait for changes answered, now and from now on: the server stops.
@@ -121,7 +121,7 @@ impl Directory {
 }
 
 fn read(connection: &rusqlite::Connection, after: i64, most: u32) -> Result<Changes, Refusal> {
-    let (head, pruned) = (chain::head(connection)?, chain::pruned(connection)?);
+    let (head, pruned) = (audit::head(connection)?, chain::pruned(connection)?);
     if after < pruned.seq {
         return Err(Refusal::Gone(format!(
             "changes up to {} were pruned; read all accounts, then go on after {}",

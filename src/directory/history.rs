@@ -1,7 +1,8 @@
 //! The audit as people read it: by what they ask for, and proved (design §3.12).
 
 use super::{Directory, Refusal};
-pub use crate::store::audit::chain::{Fault, Link, Proof};
+pub use crate::store::audit::Link;
+pub use crate::store::audit::chain::{Fault, Proof};
 pub use crate::store::audit::select::Selection;
 pub use crate::store::audit::{Recorded, Verdict};
 use crate::store::audit::{chain, select};

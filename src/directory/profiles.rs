@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::audit::{Entry, Origin};
 use super::names::{checked, in_use, taken};
 use super::{Directory, Refusal, changed};
-use crate::store::profiles as table;
 pub use crate::store::profiles::Profile;
+use crate::store::profiles::{self as table, Counts};
 
 /// The settings of a profile that an act gives; what is none stays as it is, and is unset in a new profile. A limit of
 /// `Some(None)` is taken away.
@@ -46,7 +46,8 @@ pub fn to_json(profile: &Profile) -> Value {
         "max_users": profile.max_users,
         "quota_gb": profile.quota_gb,
         "delete_after_days": profile.delete_after_days,
-        "active_accounts": profile.active_accounts,
+        "active_accounts": profile.accounts.active,
+        "preserved_accounts": profile.accounts.preserved,
     })
 }
 
@@ -71,7 +72,7 @@ impl Directory {
                 max_users: None,
                 quota_gb: None,
                 delete_after_days: None,
-                active_accounts: 0,
+                accounts: Counts::default(),
             };
             settings.apply(&mut profile);
             table::write(connection, &profile)?;

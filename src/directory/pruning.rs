@@ -8,7 +8,7 @@ use super::audit::{Entry, Origin, Verdict};
 use super::auto_delete::Turn;
 use super::{Directory, Refusal, changed};
 use crate::store::audit::{
-    self,
+    self, Link,
     chain::{self, PRUNE, PRUNED},
 };
 
@@ -57,7 +57,7 @@ impl Directory {
                 removed.last.seq
             ));
             let [seq, hash] = PRUNED;
-            let told = |link: &chain::Link| json!({seq: link.seq, hash: link.hash});
+            let told = |link: &Link| json!({seq: link.seq, hash: link.hash});
             entry.changes = Some(changed(&told(&removed.before), &told(&removed.last)));
             Ok(removed.rows)
         })
@@ -66,7 +66,7 @@ impl Directory {
 
     /// Removes once a day what is older than the configuration keeps, a part at a time: the server has other work.
     pub(super) async fn prune_daily(&self) -> Result<(), Refusal> {
-        let (days, now) = (self.policy.keep_days, self.now());
+        let (days, now) = (self.settings.audit.keep_days, self.now());
         if days == 0 {
             return Ok(());
         }

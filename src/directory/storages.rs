@@ -5,12 +5,18 @@ use serde_json::{Value, json};
 use super::audit::{Entry, Origin};
 use super::names::{checked, in_use, taken};
 use super::{Directory, Refusal, changed};
+use crate::store::profiles::Counts;
 use crate::store::storages as table;
 pub use crate::store::storages::Storage;
 
 /// A storage as scripts see it.
 pub fn to_json(storage: &Storage) -> Value {
-    json!({"name": storage.name, "enabled": storage.enabled})
+    json!({
+        "name": storage.name,
+        "enabled": storage.enabled,
+        "active_accounts": storage.accounts.active,
+        "preserved_accounts": storage.accounts.preserved,
+    })
 }
 
 impl Directory {
@@ -27,6 +33,7 @@ impl Directory {
                 id: 0,
                 name,
                 enabled: true,
+                accounts: Counts::default(),
             };
             table::write(connection, &storage)?;
             entry.changes = Some(changed(&Value::Null, &to_json(&storage)));
@@ -75,8 +82,8 @@ impl Directory {
         .await
     }
 
-    /// All storages, by name, each with the accounts that it has.
-    pub fn storages(&self) -> Result<Vec<(Storage, i64)>, Refusal> {
+    /// All storages, by name.
+    pub fn storages(&self) -> Result<Vec<Storage>, Refusal> {
         Ok(self.store.readers.short(table::all)?)
     }
 }

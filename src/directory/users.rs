@@ -1,5 +1,7 @@
 //! Users: create, replace, patch, remove (design §3.3, §3.7–3.11).
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use rusqlite::Connection;
 use serde_json::Value;
@@ -8,6 +10,7 @@ use super::account::{self, text};
 use super::accounts::listed as listed_account;
 use super::audit::{Entry, Origin, Verdict, listed};
 use super::lifecycle::{self, Event};
+use super::places::{self, Seats};
 use super::reading::not_found;
 use super::view::{Representation, View};
 use super::{Directory, Refusal, mapping, refuse_too_large};
@@ -16,7 +19,7 @@ use crate::scim::resource::{self, Parsed};
 use crate::scim::schema::{ResourceType, Schemas};
 use crate::scim::version::Condition;
 use crate::scim::{Error, Object, ScimType, fold};
-use crate::store::groups;
+use crate::store::groups::{self, Reference};
 use crate::store::users::{self, Assignment, ManagedBy, Standing, Status, User};
 
 impl Directory {
@@ -27,20 +30,22 @@ impl Directory {
         origin: &Origin,
         parsed: Parsed,
     ) -> Result<Representation, Refusal> {
-        let view = self.view.clone();
+        let (schemas, seats) = (Arc::clone(&self.view.schemas), self.settings.seats);
         let entry = Entry::new("user.create", 201).about("User", None);
         self.change(origin, entry, move |connection, entry, now| {
-            let schemas = &view.schemas;
+            let schemas = &schemas;
             let user = Change {
                 connection,
                 entry,
                 now,
                 schemas,
+                seats,
             }
             .create(parsed)?;
-            Ok(view.user(connection, &user, true)?)
+            with_groups(connection, user)
         })
         .await
+        .and_then(|(user, groups)| Ok(self.view.user(&user, &groups)?))
     }
 
     /// Replaces the user by another resource (RFC 7644 §3.5.1); what `active`, `externalId` and kept extension
@@ -52,7 +57,7 @@ impl Directory {
         parsed: Parsed,
         condition: Condition,
     ) -> Result<Representation, Refusal> {
-        let view = self.view.clone();
+        let (view, seats) = (self.view.clone(), self.settings.seats);
         let entry = Entry::new("user.replace", 200).about("User", Some(id));
         let id = id.to_owned();
         self.change(origin, entry, move |connection, entry, now| {
@@ -65,11 +70,13 @@ impl Directory {
                 entry,
                 now,
                 schemas,
+                seats,
             }
             .write(before, attributes)?;
-            Ok(view.user(connection, &user, true)?)
+            with_groups(connection, user)
         })
         .await
+        .and_then(|(user, groups)| Ok(self.view.user(&user, &groups)?))
     }
 
     /// Changes the user by a PATCH (RFC 7644 §3.5.2): all of its operations or none.
@@ -80,7 +87,7 @@ impl Directory {
         patch: Patch,
         condition: Condition,
     ) -> Result<Representation, Refusal> {
-        let view = self.view.clone();
+        let (view, seats) = (self.view.clone(), self.settings.seats);
         let entry = Entry::new("user.patch", 200).about("User", Some(id));
         let id = id.to_owned();
         self.change(origin, entry, move |connection, entry, now| {
@@ -93,11 +100,13 @@ impl Directory {
                 entry,
                 now,
                 schemas,
+                seats,
             }
             .write(before, patched.attributes)?;
-            Ok(view.user(connection, &user, true)?)
+            with_groups(connection, user)
         })
         .await
+        .and_then(|(user, groups)| Ok(self.view.user(&user, &groups)?))
     }
 
     /// Removes the user from SCIM's sight and from all groups (RFC 7644 §3.6). The account stays, preserved.
@@ -107,7 +116,7 @@ impl Directory {
         id: &str,
         condition: Condition,
     ) -> Result<(), Refusal> {
-        let view = self.view.clone();
+        let (view, seats) = (self.view.clone(), self.settings.seats);
         let entry = Entry::new("user.delete", 204).about("User", Some(id));
         let id = id.to_owned();
         self.change(origin, entry, move |connection, entry, now| {
@@ -124,12 +133,19 @@ impl Directory {
                 entry,
                 now,
                 schemas,
+                seats,
             }
             .revise(before, attributes, Event::Removed)?;
             Ok(())
         })
         .await
     }
+}
+
+/// A user with its groups: what its representation is made of, which nobody has to wait for in the writer.
+fn with_groups(connection: &Connection, user: User) -> Result<(User, Vec<Reference>), Refusal> {
+    let groups = groups::groups_of_user(connection, user.seq)?;
+    Ok((user, groups))
 }
 
 /// The visible user with this id, if it has the version that the client wants.
@@ -143,7 +159,8 @@ fn existing(
     let user = users::visible(connection, id)?.ok_or_else(|| not_found(ResourceType::User, id))?;
     entry.target_name = Some(user.account.email.clone());
     if *condition != Condition::default() {
-        let etag = view.user(connection, &user, true)?.etag;
+        let groups = groups::groups_of_user(connection, user.seq)?;
+        let etag = view.user(&user, &groups)?.etag;
         if !condition.holds(&etag) {
             return Err(Refusal::Changed(etag));
         }
@@ -188,6 +205,7 @@ pub(super) struct Change<'a> {
     pub(super) entry: &'a mut Entry,
     pub(super) now: Timestamp,
     pub(super) schemas: &'a Schemas,
+    pub(super) seats: Seats,
 }
 
 impl Change<'_> {
@@ -222,7 +240,7 @@ impl Change<'_> {
         self.insert(parsed.attributes, standing, assignment)
     }
 
-    /// Adds a user whose name is free, with a place in its profile if it is active.
+    /// Adds a user whose name is free, if there is room for it.
     pub(super) fn insert(
         self,
         attributes: Object,
@@ -230,12 +248,17 @@ impl Change<'_> {
         assignment: Assignment,
     ) -> Result<User, Refusal> {
         refuse_too_large(&attributes)?;
-        if standing.status() == Status::Active {
-            mapping::claim_place(self.connection, assignment.profile)?;
-        }
+        let profile = assignment.profile;
+        places::claim(
+            self.connection,
+            self.entry,
+            self.seats,
+            profile,
+            None,
+            standing,
+        )?;
         let mut user = User {
             seq: 0,
-            size: 0,
             id: uuid::Uuid::now_v7().to_string(),
             account: account::derive(&attributes, self.schemas.custom_urn(), self.entry),
             resource: attributes,
@@ -278,9 +301,6 @@ impl Change<'_> {
         let standing = lifecycle::after(before.standing, event, self.now)?;
         let status = standing.status();
         attributes.insert("active".to_owned(), (status == Status::Active).into());
-        if status == Status::Active && before.standing.status() == Status::Preserved {
-            mapping::claim_place(self.connection, before.assignment.profile)?;
-        }
         let changes = resource::changes(&before.resource, &attributes);
         if changes.is_empty() && standing == before.standing {
             self.entry.verdict = Verdict::Unchanged;
@@ -291,6 +311,15 @@ impl Change<'_> {
         if renamed && standing.visible {
             self.refuse_taken(&before.id, &attributes)?;
         }
+        let (profile, from) = (before.assignment.profile, Some(before.standing));
+        places::claim(
+            self.connection,
+            self.entry,
+            self.seats,
+            profile,
+            from,
+            standing,
+        )?;
         self.explain(before.standing, standing, &changes);
         let emails_changed = changes.contains_key("emails");
         self.entry.changes = Some(changes);
@@ -352,7 +381,7 @@ impl Change<'_> {
 }
 
 /// `active` of a resource; true where it is absent, and then written into it (design §8).
-fn active(attributes: &mut Object) -> bool {
+pub(super) fn active(attributes: &mut Object) -> bool {
     attributes
         .entry("active")
         .or_insert(Value::Bool(true))

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::audit::Origin;
 use super::view::{Representation, View};
-use super::{Clock, Directory, Refusal, setup};
+use super::{Clock, Directory, Refusal, Settings, setup};
 use crate::scim::schema::{CUSTOM_URN, ResourceType, Schemas};
 use crate::scim::version::Condition;
 use crate::scim::{patch, resource};
@@ -33,7 +33,7 @@ impl World {
         let path = root.path().join("a.db");
         let file = FILE.get_or_init(|| {
             let clock: Clock = Arc::new(move || beginning);
-            setup::create_database(&path, &Origin::command_line(), &clock).unwrap();
+            setup::create_database(&path, &Origin::command_line(), &clock, 365).unwrap();
             std::fs::read(&path).unwrap()
         });
         std::fs::write(&path, file).unwrap();
@@ -69,16 +69,13 @@ fn open(path: &Path, clock: &Arc<Mutex<Timestamp>>) -> Directory {
     };
     let clock = Arc::clone(clock);
     let store = Store::open(path).unwrap();
-    Directory::new(store, view, Arc::new(move || *clock.lock().unwrap())).unwrap()
+    let clock = Arc::new(move || *clock.lock().unwrap());
+    Directory::new(store, view, clock, Settings::default()).unwrap()
 }
 
 /// The identity provider.
 pub fn idp() -> Origin {
-    Origin {
-        actor: "token:idp".to_owned(),
-        source: "192.0.2.1".to_owned(),
-        ..Origin::command_line()
-    }
+    Origin::new("token:idp", "192.0.2.1")
 }
 
 /// What the identity provider does, in short.

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
+use serde::Serialize;
 
 use crate::directory::Refusal;
 use crate::scim::{self, Object, ScimType, message};
@@ -16,8 +17,8 @@ pub type Reply = Response<Full<Bytes>>;
 const SCIM_JSON: HeaderValue = HeaderValue::from_static("application/scim+json");
 
 /// A reply with a JSON object.
-pub fn object(status: u16, object: &Object) -> Reply {
-    // A map with text keys always serialises.
+pub fn object(status: u16, object: &impl Serialize) -> Reply {
+    // Maps with text keys and text that is JSON always serialise.
     let body = serde_json::to_vec(object).unwrap_or_default();
     let mut reply = empty(status);
     *reply.body_mut() = Full::new(Bytes::from(body));
@@ -49,7 +50,9 @@ pub struct Failure {
     /// The sentence for the client.
     pub detail: String,
     /// A header that belongs to the status: `Allow`, `WWW-Authenticate`.
-    pub header: Option<(HeaderName, &'static str)>,
+    pub header: Option<Box<(HeaderName, HeaderValue)>>,
+    /// What happened inside, for the log alone.
+    pub cause: Option<String>,
 }
 
 impl Failure {
@@ -60,13 +63,14 @@ impl Failure {
             scim_type: None,
             detail: detail.into(),
             header: None,
+            cause: None,
         }
     }
 
     /// The same failure with a header.
-    pub fn with(self, name: HeaderName, value: &'static str) -> Self {
+    pub fn with(self, name: HeaderName, value: impl TryInto<HeaderValue>) -> Self {
         Self {
-            header: Some((name, value)),
+            header: value.try_into().ok().map(|value| Box::new((name, value))),
             ..self
         }
     }
@@ -77,13 +81,11 @@ impl Failure {
     }
 
     /// The reply with it.
-    pub fn into_reply(self) -> Reply {
-        let header = self.header.clone();
+    pub fn into_reply(mut self) -> Reply {
+        let header = self.header.take();
         let mut reply = object(self.status, &self.into_object());
-        if let Some((name, value)) = header {
-            reply
-                .headers_mut()
-                .insert(name, HeaderValue::from_static(value));
+        if let Some((name, value)) = header.map(|header| *header) {
+            reply.headers_mut().insert(name, value);
         }
         reply
     }
@@ -92,19 +94,18 @@ impl Failure {
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         let status = refusal.status();
-        if status >= 500 {
-            let cause = match &refusal {
-                Refusal::Failed(cause) => cause.clone(),
-                Refusal::Store(error) => error.to_string(),
-                _ => String::new(),
-            };
-            tracing::error!(status, %cause, "a request failed");
-        }
+        let cause = match &refusal {
+            Refusal::Failed(cause) => Some(cause.clone()),
+            Refusal::Store(error) => Some(error.to_string()),
+            _ => None,
+        };
+        let retry_after = (header::RETRY_AFTER, HeaderValue::from_static("5"));
         Self {
             status,
             scim_type: refusal.scim_type(),
             detail: refusal.to_string(),
-            header: matches!(status, 429 | 503).then_some((header::RETRY_AFTER, "5")),
+            header: matches!(status, 429 | 503).then(|| Box::new(retry_after)),
+            cause,
         }
     }
 }

@@ -31,6 +31,34 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
+    /// Its path below the base path, for the log: what differs between resources is a placeholder.
+    pub fn template(&self) -> &'static str {
+        use ResourceType::{Group, User};
+        match self {
+            Self::Root => "/",
+            Self::Collection(User) => "/Users",
+            Self::Collection(Group) => "/Groups",
+            Self::Resource(User, _) => "/Users/{id}",
+            Self::Resource(Group, _) => "/Groups/{id}",
+            Self::Search(None) => "/.search",
+            Self::Search(Some(User)) => "/Users/.search",
+            Self::Search(Some(Group)) => "/Groups/.search",
+            Self::Bulk => "/Bulk",
+            Self::Me => "/Me",
+            Self::ServiceProviderConfig => "/ServiceProviderConfig",
+            Self::ResourceTypes(_) => "/ResourceTypes",
+            Self::Schemas(_) => "/Schemas",
+        }
+    }
+
+    /// The id of the resource that it names.
+    pub fn id(&self) -> Option<&str> {
+        match self {
+            Self::Resource(_, id) => Some(id),
+            _ => None,
+        }
+    }
+
     /// The methods that it takes, as in `Allow`.
     pub fn methods(&self) -> &'static str {
         match self {

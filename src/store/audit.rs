@@ -119,11 +119,30 @@ pub fn last_sign_of_life(connection: &Connection) -> Result<Option<jiff::Timesta
 /// The hash before the first row.
 pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
+/// A place in the chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Link {
+    /// Number of the row.
+    pub seq: i64,
+    /// Its hash.
+    pub hash: String,
+}
+
+/// The end of the chain, as it stands apart from the rows.
+pub fn head(connection: &Connection) -> Result<Link, Error> {
+    let mut statement = connection.prepare_cached("SELECT audit_seq, audit_hash FROM appliance")?;
+    Ok(statement.query_row([], |row| {
+        let (seq, hash) = (row.get(0)?, row.get(1)?);
+        Ok(Link { seq, hash })
+    })?)
+}
+
 /// Appends `row` to the chain and moves the head. Returns its sequence number.
 pub fn append(connection: &Connection, row: &Row) -> Result<i64, Error> {
-    let (last, prev_hash): (i64, String) = connection
-        .prepare_cached("SELECT audit_seq, audit_hash FROM appliance")?
-        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let Link {
+        seq: last,
+        hash: prev_hash,
+    } = head(connection)?;
     let seq = last + 1;
     let at = text::instant(row.at);
     let changes = row.changes.as_ref().map(text::object).transpose()?;

@@ -1,9 +1,10 @@
 //! Statements over `user` and `user_email`.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, named_params};
+use rusqlite::{Connection, Row, named_params, params_from_iter};
 use serde_json::Value;
 
+use super::lower::Condition;
 use super::text::{self, words};
 use super::{Error, open::optional};
 use crate::scim::Object;
@@ -75,8 +76,8 @@ impl Standing {
     }
 }
 
-/// What a mapping gave the account when it was created.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What the account was given: by a mapping when it was created, or by hand.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Assignment {
     /// Row of `profile`.
     pub profile: i64,
@@ -84,7 +85,7 @@ pub struct Assignment {
     pub storage: i64,
     /// The account's own quota in GB; 0 is unlimited; none follows the profile.
     pub quota_gb: Option<i64>,
-    /// Name of the mapping that decided.
+    /// Name of the mapping that decided; none if an administrator did.
     pub mapping: Option<String>,
     /// Whether the local product shall send an activation mail.
     pub activation_email: bool,
@@ -99,8 +100,6 @@ pub struct User {
     pub id: String,
     /// The attributes as sent.
     pub resource: Object,
-    /// Bytes of the resource as it was read; 0 until then.
-    pub size: usize,
     /// Counts the changes; the entity tag.
     pub version: i64,
     /// The account's words.
@@ -145,7 +144,7 @@ pub fn sanitised(text: &str) -> String {
 }
 
 /// The key of the account's name that a userName gives.
-fn username_key(user_name: &str) -> String {
+pub fn username_key(user_name: &str) -> String {
     fold(&sanitised(user_name)).into_owned()
 }
 
@@ -154,13 +153,13 @@ pub const TABLE: &str = "user";
 /// Which of its rows SCIM sees.
 pub const VISIBLE: &str = "scim_visible = 1";
 /// The columns that [`read`] takes, in its order.
-pub const COLUMNS: &str = "user.id, user.resource, user.version, user.username, user.email, user.name, user.upn,
+const COLUMNS: &str = "user.id, user.resource, user.version, user.username, user.email, user.name, user.upn,
     user.preserved_by, user.preserved_at, user.managed_by, user.scim_visible, user.profile, user.storage,
     user.quota_gb, user.mapping, user.activation_email, user.created, user.modified, user.seq,
     user.legal_hold";
 
 /// Reads a row of [`COLUMNS`].
-pub fn read(row: &Row<'_>) -> Result<User, rusqlite::Error> {
+fn read(row: &Row<'_>) -> Result<User, rusqlite::Error> {
     let resource = row.get_ref(1)?.as_str()?;
     let instant = |column| text::parse_instant(column, row.get_ref(column)?.as_str()?);
     let preserved = match row.get::<_, Option<PreservedBy>>(7)? {
@@ -171,7 +170,6 @@ pub fn read(row: &Row<'_>) -> Result<User, rusqlite::Error> {
         seq: row.get(18)?,
         id: row.get(0)?,
         resource: text::parse_object(1, resource)?,
-        size: resource.len(),
         version: row.get(2)?,
         account: Account {
             username: row.get(3)?,
@@ -236,7 +234,7 @@ pub fn hidden_by_external_id(
 ) -> Result<Option<User>, Error> {
     one(
         connection,
-        "external_id = ?1 AND scim_visible = 0 ORDER BY modified DESC, seq DESC LIMIT 1",
+        "external_id = ?1 AND scim_visible = 0 ORDER BY removed DESC LIMIT 1",
         external_id,
     )
 }
@@ -249,9 +247,21 @@ pub fn hidden_by_user_name(
     one(
         connection,
         "user_name_key = ?1 AND scim_visible = 0 AND external_id IS NULL
-         ORDER BY modified DESC, seq DESC LIMIT 1",
+         ORDER BY removed DESC LIMIT 1",
         &fold(user_name),
     )
+}
+
+/// Whether there is a hidden account with this userName and this externalId, or without one.
+pub fn hidden_same(
+    connection: &Connection,
+    user_name: &str,
+    external_id: Option<&str>,
+) -> Result<bool, Error> {
+    let mut statement = connection.prepare_cached(
+        "SELECT 1 FROM user WHERE user_name_key = ?1 AND scim_visible = 0 AND external_id IS ?2",
+    )?;
+    Ok(statement.exists((fold(user_name), external_id))?)
 }
 
 /// Ids of the hidden accounts of the name that this userName gives, the oldest first.
@@ -261,6 +271,34 @@ pub fn hidden_ids(connection: &Connection, user_name: &str) -> Result<Vec<String
     )?;
     let rows = statement.query_map([username_key(user_name)], |row| row.get(0))?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Gives the users that SCIM sees and `condition` selects to `each`, one at a time and the oldest first: those behind row
+/// `after`, `most` of them if that is said.
+pub fn each_present<E: From<Error>>(
+    connection: &Connection,
+    condition: &Condition,
+    after: i64,
+    most: Option<u64>,
+    mut each: impl FnMut(User) -> Result<(), E>,
+) -> Result<(), E> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM user WHERE {VISIBLE} AND seq > ? AND {} ORDER BY seq LIMIT ?",
+        condition.sql
+    );
+    let most = most.and_then(|most| i64::try_from(most).ok()).unwrap_or(-1);
+    let (after, most) = (after.into(), most.into());
+    let parameters = std::iter::once(&after)
+        .chain(&condition.parameters)
+        .chain([&most]);
+    let mut statement = connection.prepare(&sql).map_err(Error::from)?;
+    let rows = statement
+        .query_map(params_from_iter(parameters), read)
+        .map_err(Error::from)?;
+    for row in rows {
+        each(row.map_err(Error::from)?)?;
+    }
+    Ok(())
 }
 
 /// Takes a user out of the file for good, with its addresses and memberships.
@@ -277,11 +315,12 @@ pub fn insert(connection: &Connection, user: &User, actor: &str) -> Result<i64, 
         connection,
         "INSERT INTO user (id, resource, user_name_key, username_key, display_name_key, external_id, version, username,
              email, name, upn, status, preserved_by, preserved_at, preserved_actor, profile, storage, quota_gb,
-             mapping, activation_email, managed_by, scim_visible, legal_hold, created, modified)
+             mapping, activation_email, managed_by, scim_visible, removed, legal_hold, created, modified)
          VALUES (:id, :resource, :user_name_key, :username_key, :display_name_key, :external_id, :version, :username,
              :email, :name, :upn, :status, :preserved_by, :preserved_at,
              CASE WHEN :preserved_by IS NOT NULL THEN :actor END, :profile, :storage, :quota_gb, :mapping,
-             :activation_email, :managed_by, :scim_visible, :legal_hold, :created, :modified)
+             :activation_email, :managed_by, :scim_visible,
+             iif(:scim_visible, NULL, (SELECT audit_seq + 1 FROM appliance)), :legal_hold, :created, :modified)
          RETURNING seq",
         user,
         true,
@@ -305,8 +344,9 @@ pub fn update(
                  WHEN :preserved_by IS NULL THEN NULL WHEN :preserved_by IS preserved_by THEN preserved_actor ELSE :actor
              END, profile = :profile, storage = :storage,
              quota_gb = :quota_gb, mapping = :mapping, activation_email = :activation_email,
-             managed_by = :managed_by, scim_visible = :scim_visible, legal_hold = :legal_hold, created = :created,
-             modified = :modified
+             managed_by = :managed_by, scim_visible = :scim_visible,
+             removed = iif(:scim_visible, NULL, coalesce(removed, (SELECT audit_seq + 1 FROM appliance))),
+             legal_hold = :legal_hold, created = :created, modified = :modified
          WHERE id = :id RETURNING seq",
         user,
         emails_changed,

@@ -189,7 +189,11 @@ fn work(
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
-    checkpoint(connection);
+    if !checkpoint(connection) {
+        tracing::warn!(
+            "another program has the file; until it lets go, the -wal beside it belongs to it"
+        );
+    }
 }
 
 /// Runs a batch in one transaction and answers each job.

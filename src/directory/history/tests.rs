@@ -68,10 +68,7 @@ async fn perform(world: &World, act: Act) {
         Act::ByHand(who) => {
             let account = ByHand {
                 email: name(who),
-                name: None,
-                profile: None,
-                storage: None,
-                quota_gb: None,
+                ..ByHand::default()
             };
             let _ = directory.add_account(&admin, account).await;
         }

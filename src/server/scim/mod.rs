@@ -4,7 +4,7 @@ mod bulk;
 mod command;
 mod reads;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http_body_util::Full;
@@ -15,12 +15,16 @@ use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
+use super::Settings;
 use super::answer::{self, Failure, Reply};
+use super::auth::authenticate;
 use super::body::{self, BodyError};
+use super::client::TrustedProxies;
 use super::limits::Limits;
+use super::line::Line;
 use super::listener::Handler;
 use super::route::{Endpoint, Routes};
-use crate::directory::audit::{Entry, Origin, request_id};
+use crate::directory::audit::{Entry, Origin};
 use crate::directory::tokens::{Principal, Scope};
 use crate::directory::view::Representation;
 use crate::directory::{Directory, Refusal};
@@ -42,6 +46,7 @@ const BODIES: usize = 16 * 1024;
 pub struct Scim {
     directory: Arc<Directory>,
     routes: Routes,
+    trusted_proxies: TrustedProxies,
     limits: Arc<Limits>,
     bodies: Arc<Semaphore>,
 }
@@ -63,42 +68,43 @@ struct Asked {
 
 impl Handler for Scim {
     async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
-        let mut origin = Origin {
-            request_id: request_id(),
-            actor: "unknown".to_owned(),
-            source: peer.ip().to_string(),
-        };
+        let client = self.trusted_proxies.client(peer, request.headers());
+        let endpoint = self.routes.endpoint(request.uri().path());
         let method = request.method().clone();
+        let origin = Origin::new("unknown", client.to_string());
+        let mut line = Line::begin(method.as_str(), endpoint.as_ref(), origin);
         let deadline = Instant::now() + self.limits.request;
-        let reply = timeout_at(deadline, self.respond(request, peer, deadline, &mut origin)).await;
-        let mut reply = match reply {
-            Ok(Ok(reply)) => reply,
-            Ok(Err(failure)) => failure.into_reply(),
-            Err(_) => late().into_reply(),
+        let respond = self.respond(request, endpoint, client, deadline, &mut line.origin);
+        let answer = timeout_at(deadline, respond).await;
+        let request_id = line.origin.request_id.clone();
+        let mut reply = match answer.unwrap_or_else(|_| Err(late())) {
+            Ok(reply) => {
+                line.end(reply.status().as_u16(), None);
+                reply
+            }
+            Err(failure) => {
+                line.end(failure.status, Some(&failure));
+                failure.into_reply()
+            }
         };
         if method == Method::HEAD {
             let length = length(&reply);
             answer::set(&mut reply, header::CONTENT_LENGTH, &length);
             *reply.body_mut() = Full::default();
         }
-        answer::set(&mut reply, X_REQUEST_ID, &origin.request_id);
-        let status = reply.status().as_u16();
-        let (request_id, actor, source) = (&origin.request_id, &origin.actor, &origin.source);
-        match reads(&method) {
-            true => tracing::debug!(%method, status, request_id, actor, source, "answered"),
-            false => tracing::info!(%method, status, request_id, actor, source, "answered"),
-        }
+        answer::set(&mut reply, X_REQUEST_ID, &request_id);
         reply
     }
 }
 
 impl Scim {
-    /// A handler over `directory`, below each of `base_paths`.
-    pub fn new(directory: Arc<Directory>, base_paths: &[String], limits: Arc<Limits>) -> Self {
+    /// A handler over `directory`.
+    pub fn new(directory: Arc<Directory>, settings: &Settings) -> Self {
         Self {
             directory,
-            routes: Routes::new(base_paths),
-            limits,
+            routes: Routes::new(&settings.base_paths),
+            trusted_proxies: settings.trusted_proxies.clone(),
+            limits: Arc::clone(&settings.limits),
             bodies: Arc::new(Semaphore::new(BODIES)),
         }
     }
@@ -106,14 +112,14 @@ impl Scim {
     async fn respond(
         &self,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        endpoint: Option<Endpoint>,
+        client: IpAddr,
         deadline: Instant,
         origin: &mut Origin,
     ) -> Result<Reply, Failure> {
-        let principal = self.authenticate(&request, peer, origin).await?;
+        let principal = authenticate(&self.directory, &request, client, origin).await?;
         origin.actor = format!("token:{} ({})", principal.token_id, principal.name);
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let endpoint = self.routes.endpoint(&path);
         let admitted = self.admit(&request, endpoint.clone());
         if reads(&method) {
             return self.read(&request, &admitted?).await;
@@ -142,27 +148,6 @@ impl Scim {
                 Err(failure)
             }
         }
-    }
-
-    /// Who asks. Every refusal looks the same from outside (C-04).
-    async fn authenticate(
-        &self,
-        request: &Request<Incoming>,
-        peer: SocketAddr,
-        origin: &Origin,
-    ) -> Result<Principal, Failure> {
-        let denied = match bearer(request) {
-            None => (None, "no bearer token"),
-            Some(presented) => match self.directory.authenticate(presented).await? {
-                Ok(principal) => return Ok(principal),
-                Err(denied) => (denied.token_id, denied.reason),
-            },
-        };
-        let (token_id, reason) = denied;
-        self.directory
-            .denied(origin, peer.ip(), token_id.as_deref(), reason)
-            .await?;
-        Err(Failure::new(401, "Authorization failure.").with(header::WWW_AUTHENTICATE, "Bearer"))
     }
 
     /// The endpoint of a request that may go on: its URL is not too long and names one that takes its method.
@@ -371,17 +356,6 @@ fn reads(method: &Method) -> bool {
         *method,
         Method::POST | Method::PUT | Method::PATCH | Method::DELETE
     )
-}
-
-/// The token behind the one `Authorization: Bearer` (RFC 6750 §2.1); the scheme compares in any letter case.
-fn bearer<B>(request: &Request<B>) -> Option<&str> {
-    let mut values = request.headers().get_all(header::AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return None;
-    };
-    let value = value.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// The query's names and values, decoded: `+` is a blank, `%2B` a plus (C-01, C-17).

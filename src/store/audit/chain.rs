@@ -10,7 +10,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, Rows};
 use serde::Serialize;
 
-use super::{GENESIS, chained};
+use super::{GENESIS, Link, chained};
 use crate::scim::Object;
 use crate::store::open::optional;
 use crate::store::{Error, text};
@@ -19,24 +19,6 @@ use crate::store::{Error, text};
 pub const PRUNED: [&str; 2] = ["pruned_seq", "pruned_hash"];
 /// The action of such a row.
 pub const PRUNE: &str = "audit.prune";
-
-/// A place in the chain: a row's number and hash.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Link {
-    /// The number.
-    pub seq: i64,
-    /// The hash.
-    pub hash: String,
-}
-
-impl Link {
-    fn genesis() -> Self {
-        Self {
-            seq: 0,
-            hash: GENESIS.to_owned(),
-        }
-    }
-}
 
 /// The first place where the audit is not as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +40,14 @@ pub struct Proof {
     pub pruned: Link,
 }
 
+/// The place before the first row.
+fn genesis() -> Link {
+    Link {
+        seq: 0,
+        hash: GENESIS.to_owned(),
+    }
+}
+
 /// The two places that `appliance` holds: the head, and the last row that was removed. Without that row of `appliance`,
 /// the beginning.
 fn held(connection: &Connection) -> Result<(Link, Link), Error> {
@@ -70,13 +60,8 @@ fn held(connection: &Connection) -> Result<(Link, Link), Error> {
     let link = |(seq, hash)| Link { seq, hash };
     Ok(match optional(found)? {
         Some((head, pruned)) => (link(head), link(pruned)),
-        None => (Link::genesis(), Link::genesis()),
+        None => (genesis(), genesis()),
     })
-}
-
-/// The last row of the audit.
-pub fn head(connection: &Connection) -> Result<Link, Error> {
-    Ok(held(connection)?.0)
 }
 
 /// The last row that pruning removed; number 0 if none.
@@ -178,7 +163,7 @@ pub fn verify(connection: &Connection, anchors: &[Link]) -> Result<Result<Proof,
     {
         return fault(pruned.seq, elsewhere(pruned.seq));
     }
-    let (mut last, mut rows, mut vouched) = (pruned.clone(), 0, Link::genesis());
+    let (mut last, mut rows, mut vouched) = (pruned.clone(), 0, genesis());
     let mut statement = connection.prepare("SELECT * FROM audit ORDER BY seq")?;
     let mut found = statement.query([])?;
     while let Some(row) = found.next()? {

@@ -145,6 +145,15 @@ pub fn applied(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// At most `most` rows behind number `after`, in their order.
+pub fn after(connection: &Connection, after: i64, most: usize) -> Result<Vec<Recorded>, Error> {
+    let mut statement =
+        connection.prepare_cached("SELECT * FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let rows = statement.query_map((after, most), read)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 fn object(row: &Row<'_>, column: usize) -> Result<Option<Object>, rusqlite::Error> {
     let text: Option<String> = row.get(column)?;
     text.map(|text| text::parse_object(column, &text))

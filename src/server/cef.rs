@@ -22,13 +22,13 @@ pub fn line(row: &Recorded) -> String {
     format!("{}|{}", header.join("|"), extension.join(" "))
 }
 
-/// From 0 to 10: what was done is low, what was refused is medium, and what failed is very high.
+/// From 0 to 10: what was done is low, what was refused is medium, and what failed is high.
 fn severity(verdict: Verdict) -> u8 {
     match verdict {
         Verdict::Unchanged => 1,
         Verdict::Applied => 3,
         Verdict::Refused => 6,
-        Verdict::Failed => 9,
+        Verdict::Failed => 8,
     }
 }
 
@@ -80,19 +80,21 @@ fn fields(row: &Recorded) -> Vec<(&'static str, Option<String>)> {
     fields
 }
 
-/// A field of the header: backslashes and bars are escaped; it has no line ends.
+/// A field of the header: backslashes and bars are escaped, control characters are blanks.
 fn in_header(text: &str) -> String {
     text.replace('\\', "\\\\")
         .replace('|', "\\|")
-        .replace(['\r', '\n'], " ")
+        .replace(char::is_control, " ")
 }
 
-/// A value of the extension: backslashes, equal signs and line ends are escaped.
+/// A value of the extension: backslashes, equal signs and line ends are escaped, other control characters are blanks: no
+/// receiver that splits at them sees two events.
 fn in_extension(text: &str) -> String {
     text.replace('\\', "\\\\")
         .replace('=', "\\=")
         .replace('\n', "\\n")
         .replace('\r', "\\r")
+        .replace(char::is_control, " ")
 }
 
 #[cfg(test)]
@@ -142,7 +144,7 @@ mod tests {
             (Verdict::Unchanged, "|1|"),
             (Verdict::Applied, "|3|"),
             (Verdict::Refused, "|6|"),
-            (Verdict::Failed, "|9|"),
+            (Verdict::Failed, "|8|"),
         ] {
             let row = Recorded { verdict, ..row() };
             assert!(line(&row).contains(severity), "{verdict:?}");
