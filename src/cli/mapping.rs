@@ -206,9 +206,13 @@ async fn act(
             let mut lines: Vec<_> = decision
                 .tried
                 .iter()
-                .map(|(mapping, matched, why)| {
-                    let mark = if *matched { "takes it" } else { "does not" };
-                    format!("{mapping}: {mark}: {why}")
+                .map(|tried| {
+                    let mark = if tried.matched {
+                        "takes it"
+                    } else {
+                        "does not"
+                    };
+                    format!("{}: {mark}: {}", tried.mapping, tried.why)
                 })
                 .collect();
             if decision.winner.is_none() {

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{Common, print, table, with_directory};
-use crate::directory::storages::to_json;
+use crate::directory::storages::{Listed, to_json};
 
 /// Arguments of `storage`.
 #[derive(Args)]
@@ -73,8 +73,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
                 )
             }
             Command::List => {
-                let storages = directory.storages()?;
-                let rows = storages.iter().map(|(storage, accounts)| {
+                let storages = directory.storages().await?;
+                let rows = storages.iter().map(|Listed { storage, accounts }| {
                     let state = if storage.enabled {
                         "enabled"
                     } else {
@@ -83,14 +83,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
                     [storage.name.clone(), state.to_owned(), accounts.to_string()]
                 });
                 let text = table(["NAME", "STATE", "ACCOUNTS"], rows.collect());
-                let described = storages.iter().map(|(storage, accounts)| {
-                    let mut storage = to_json(storage);
-                    if let Some(storage) = storage.as_object_mut() {
-                        storage.insert("accounts".to_owned(), (*accounts).into());
-                    }
-                    storage
-                });
-                told(described.collect(), text)
+                told(serde_json::to_value(&storages)?, text)
             }
         },
     )

@@ -9,6 +9,7 @@ use crate::directory::Directory;
 use crate::directory::accounts::{Act, Listed, Selection, Status, Story};
 use crate::directory::by_hand::ByHand;
 use crate::directory::deletion::Deletion;
+use crate::directory::paging::Span;
 use crate::scim::filter::Filter;
 use crate::scim::schema::ResourceType;
 
@@ -158,7 +159,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
                 let format = format.unwrap_or(asked);
                 list(directory, &Selection::default(), EXPORT, format)
             }
-            Command::Show { name } => show(&directory.account(&name)?, json),
+            Command::Show { name } => {
+                show(&directory.account(&name, Span::everything()).await?, json)
+            }
             Command::Add {
                 email,
                 name,
@@ -196,7 +199,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
             }
             Command::AutoDelete { dry_run } => {
                 let accounts = match dry_run {
-                    true => directory.due_accounts().await?,
+                    true => directory.due_accounts(Span::everything()).await?.items,
                     false => directory.auto_delete(origin, usize::MAX).await?.0,
                 };
                 let mut rows = Rows::start(Format::of(json), LIST)?;

@@ -9,10 +9,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rusqlite::Connection;
 
+use super::paging::{Filling, Page, Span};
 use super::{Clock, Directory, Refusal};
 use crate::scim::Object;
 pub use crate::store::audit::Verdict;
-use crate::store::audit::{self, Row};
+use crate::store::audit::{self, Recorded, Row};
 use crate::store::{self, writer::Job};
 
 /// Who asks, and under which id.
@@ -24,6 +25,8 @@ pub struct Origin {
     pub actor: String,
     /// The address, or `cli`.
     pub source: String,
+    /// Status of the answer to an administrator's act that is done; 0 for a command.
+    pub status: u16,
 }
 
 impl Origin {
@@ -34,6 +37,7 @@ impl Origin {
             request_id: request_id(),
             actor: format!("administrator:{}", user.as_deref().unwrap_or("unknown")),
             source: "cli".to_owned(),
+            status: 0,
         }
     }
 }
@@ -57,7 +61,8 @@ pub struct Entry {
     pub target_name: Option<String>,
     /// What came of it.
     pub verdict: Verdict,
-    /// Status of the answer when it succeeds, or of a refusal that the directory does not see.
+    /// Status of the answer when it succeeds, or of a refusal that the directory does not see; 0 leaves it to the
+    /// origin.
     pub status: u16,
     /// SCIM error type of such a refusal.
     pub scim_type: Option<&'static str>,
@@ -127,7 +132,10 @@ impl Entry {
             target_id: self.target_id.clone(),
             target_name: self.target_name.clone(),
             verdict: self.verdict,
-            status: self.status,
+            status: match self.status {
+                0 => origin.status,
+                status => status,
+            },
             scim_type: self.scim_type,
             reason: self.reasons.join("; "),
             changes: self.changes.clone(),
@@ -214,6 +222,16 @@ impl Directory {
                 change: Some(change),
             })
             .await
+    }
+
+    /// A page of the audit, the oldest row first.
+    pub async fn audit(&self, span: Span) -> Result<Page<Recorded>, Refusal> {
+        let read = move |connection: &Connection| {
+            let mut page = Filling::new(span);
+            audit::behind(connection, span.after, |row| page.take(row.seq, row))?;
+            Ok(page.done())
+        };
+        self.store.readers.long(read).await
     }
 
     /// Writes the row of a request that was refused before the directory saw it: too large, broken JSON, a scope that
@@ -334,6 +352,7 @@ impl Directory {
             request_id: request_id(),
             actor: "unknown".to_owned(),
             source: address.unwrap_or_else(|| "several addresses".to_owned()),
+            status: 0,
         };
         let mut entry = Entry::new("authenticate", 401).about("token", kind.token_id.as_deref());
         entry.because(format!(

@@ -93,7 +93,7 @@ fn assignment(connection: &Connection, account: &ByHand) -> Result<Assignment, R
         return Err(absent(
             "storage",
             wanted,
-            present.map(|(storage, _)| storage.name),
+            present.map(|listed| listed.storage.name),
         ));
     };
     if !storage.enabled {

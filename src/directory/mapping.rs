@@ -2,7 +2,9 @@
 //! §3.5). The decision is kept in words that hold attribute names and never a value that was sent.
 
 use rusqlite::Connection;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 
 use super::Refusal;
 use super::audit::{Entry, listed};
@@ -18,38 +20,58 @@ use crate::store::{profiles, storages};
 pub struct Decision {
     /// The first from the top that matches.
     pub winner: Option<Mapping>,
-    /// Each mapping that was tried, in order: its name, whether it matched, and why.
-    pub tried: Vec<(String, bool, String)>,
+    /// Each mapping that was tried, in order.
+    pub tried: Vec<Tried>,
+}
+
+/// A mapping that was tried.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "MappingTried")]
+pub struct Tried {
+    /// Its name.
+    pub mapping: String,
+    /// Whether it matched.
+    pub matched: bool,
+    /// Why, or why not.
+    pub why: String,
+}
+
+/// A decision as the audit and `mapping test` show it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "MappingDecision")]
+pub struct Shown {
+    /// Name of the mapping that takes the user; null: none does, and the user would be refused.
+    mapping: Option<String>,
+    /// Name of its profile.
+    profile: Option<String>,
+    /// Name of its storage.
+    storage: Option<String>,
+    /// The account's own quota in GB; 0 is unlimited; null follows the profile.
+    quota_gb: Option<i64>,
+    /// The mappings that were tried, from the top.
+    tried: Vec<Tried>,
 }
 
 impl Decision {
-    /// The decision as the audit and `mapping test` show it.
-    pub fn to_json(&self) -> Object {
-        let tried = self.tried.iter();
-        let tried: Vec<_> = tried
-            .map(|(mapping, matched, why)| json!({"mapping": mapping, "matched": matched, "why": why}))
-            .collect();
+    /// The decision as it is shown.
+    pub fn shown(&self) -> Shown {
         let winner = self.winner.as_ref();
-        let mut decision = Object::new();
-        let mut insert = |name: &str, value: Value| decision.insert(name.to_owned(), value);
-        insert(
-            "mapping",
-            winner.map(|mapping| mapping.name.as_str()).into(),
-        );
-        insert(
-            "profile",
-            winner.map(|mapping| mapping.profile_name.as_str()).into(),
-        );
-        insert(
-            "storage",
-            winner.map(|mapping| mapping.storage_name.as_str()).into(),
-        );
-        insert(
-            "quota_gb",
-            winner.and_then(|mapping| mapping.quota_gb).into(),
-        );
-        insert("tried", tried.into());
-        decision
+        Shown {
+            mapping: winner.map(|mapping| mapping.name.clone()),
+            profile: winner.map(|mapping| mapping.profile_name.clone()),
+            storage: winner.map(|mapping| mapping.storage_name.clone()),
+            quota_gb: winner.and_then(|mapping| mapping.quota_gb),
+            tried: self.tried.clone(),
+        }
+    }
+
+    /// The same as JSON.
+    pub fn to_json(&self) -> Object {
+        // Its fields always serialise, to an object.
+        match serde_json::to_value(self.shown()) {
+            Ok(Value::Object(decision)) => decision,
+            _ => Object::new(),
+        }
     }
 }
 
@@ -58,7 +80,11 @@ pub fn decide(mappings: &[Mapping], parsed: &Parsed, schemas: &Schemas) -> Decis
     let mut tried = Vec::new();
     for mapping in mappings {
         let (matched, why) = try_one(mapping, parsed, schemas);
-        tried.push((mapping.name.clone(), matched, why));
+        tried.push(Tried {
+            mapping: mapping.name.clone(),
+            matched,
+            why,
+        });
         if matched {
             let winner = Some(mapping.clone());
             return Decision { winner, tried };

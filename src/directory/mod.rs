@@ -16,6 +16,7 @@ pub mod lifecycle;
 pub mod mapping;
 pub mod mappings;
 mod names;
+pub mod paging;
 pub mod profiles;
 pub mod reading;
 pub mod refusal;

@@ -1,24 +1,26 @@
 //! Storages: the administrator's acts on them.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::audit::{Entry, Origin};
 use super::names::{checked, in_use, taken};
 use super::{Directory, Refusal, changed};
 use crate::store::storages as table;
-pub use crate::store::storages::Storage;
+pub use crate::store::storages::{Listed, Storage};
 
 /// A storage as scripts see it.
 pub fn to_json(storage: &Storage) -> Value {
-    json!({"name": storage.name, "enabled": storage.enabled})
+    // Its fields always serialise.
+    serde_json::to_value(storage).unwrap_or_default()
 }
 
 impl Directory {
     /// Makes a storage, enabled.
     pub async fn add_storage(&self, origin: &Origin, name: &str) -> Result<Storage, Refusal> {
-        let name = checked("storage", name)?;
+        let name = name.to_owned();
         let entry = Entry::new("storage.add", 0).about("storage", None);
         self.change(origin, entry, move |connection, entry, _| {
+            let name = checked("storage", &name)?;
             entry.target_name = Some(name.clone());
             if table::named(connection, &name)?.is_some() {
                 return Err(taken("storage", &name));
@@ -76,8 +78,9 @@ impl Directory {
     }
 
     /// All storages, by name, each with the accounts that it has.
-    pub fn storages(&self) -> Result<Vec<(Storage, i64)>, Refusal> {
-        Ok(self.store.readers.short(table::all)?)
+    pub async fn storages(&self) -> Result<Vec<Listed>, Refusal> {
+        // To count the accounts is to look at all of them.
+        Ok(self.store.readers.long(table::all).await?)
     }
 }
 

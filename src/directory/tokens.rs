@@ -12,11 +12,15 @@ use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use aws_lc_rs::{hmac, rand};
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
-use tokio::sync::Semaphore;
+use schemars::JsonSchema;
+use serde::Serialize;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use zeroize::Zeroizing;
 
 use super::audit::{Entry, Origin};
 use super::{Directory, Refusal, names};
+use crate::scim::{Error, ScimType};
+use crate::store::text::instant;
 use crate::store::tokens as table;
 pub use crate::store::tokens::{Scope, Token};
 use crate::store::{self, writer::Job};
@@ -35,6 +39,8 @@ const ARGON2_RUNS: usize = 2;
 pub const DEFAULT_DAYS: u16 = 365;
 /// Days for which a token is valid at the most.
 pub const LONGEST_DAYS: u16 = 3650;
+/// Hours for which a token may stay valid beside the one that replaces it: a month.
+pub const LONGEST_OVERLAP: u16 = 720;
 
 /// A whole token, to be shown once. It cannot be printed by accident and is wiped from memory.
 pub struct Secret(Zeroizing<String>);
@@ -58,6 +64,80 @@ pub struct Issued {
     pub secret: Secret,
     /// What is stored.
     pub token: Token,
+}
+
+impl Issued {
+    /// The one time that the token is shown.
+    pub fn shown(&self) -> Shown<'_> {
+        Shown {
+            id: &self.token.id,
+            token: self.secret.reveal(),
+            name: &self.token.name,
+            scope: self.token.scope,
+            expires: instant(self.token.expires),
+        }
+    }
+}
+
+/// A new token as scripts see it, this once. No Debug: it holds the secret.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "NewToken")]
+pub struct Shown<'a> {
+    /// Its public half.
+    pub id: &'a str,
+    /// The token itself, which is shown this once.
+    pub token: &'a str,
+    /// What it is called.
+    pub name: &'a str,
+    /// What it may be used for.
+    pub scope: Scope,
+    /// When it ends.
+    pub expires: String,
+}
+
+/// A token as scripts see it: everything but its secret.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Token")]
+pub struct Described {
+    /// Its public half.
+    pub id: String,
+    /// What it is called.
+    pub name: String,
+    /// What it may be used for.
+    pub scope: Scope,
+    /// When it was made.
+    pub created: String,
+    /// When it ends.
+    pub expires: String,
+    /// When it was revoked.
+    pub revoked: Option<String>,
+    /// When a request used it last, to the minute.
+    pub last_used: Option<String>,
+}
+
+impl From<&Token> for Described {
+    fn from(token: &Token) -> Self {
+        Self {
+            id: token.id.clone(),
+            name: token.name.clone(),
+            scope: token.scope,
+            created: instant(token.created),
+            expires: instant(token.expires),
+            revoked: token.revoked.map(instant),
+            last_used: token.last_used.map(instant),
+        }
+    }
+}
+
+/// Refuses a number that is not from `least` to `most`.
+fn within(what: &str, number: u16, (least, most): (u16, u16)) -> Result<(), Refusal> {
+    match (least..=most).contains(&number) {
+        true => Ok(()),
+        false => Err(Refusal::Invalid(Error::new(
+            ScimType::InvalidValue,
+            format!("{what} are {least} to {most}"),
+        ))),
+    }
 }
 
 /// Makes a token that ends `lifetime` after `now`. Takes some 25 ms for argon2.
@@ -121,7 +201,7 @@ pub(super) fn add(
     entry.because(format!(
         "scope {}, valid until {}",
         token.scope.as_str(),
-        store::text::instant(token.expires)
+        instant(token.expires)
     ));
     Ok(table::insert(connection, token)?)
 }
@@ -135,43 +215,58 @@ impl Directory {
         scope: Scope,
         days: u16,
     ) -> Result<Issued, Refusal> {
-        let name = names::checked("token", name)?;
-        let issued = make(
-            &name,
-            scope,
-            self.now(),
-            SignedDuration::from_hours(24 * i64::from(days)),
-        )?;
+        let lifetime = SignedDuration::from_hours(24 * i64::from(days));
+        let issued = self.issue(name.trim().to_owned(), scope, lifetime).await?;
         let token = issued.token.clone();
         let entry = Entry::new("token.create", 0).about("token", None);
         self.change(origin, entry, move |connection, entry, _| {
+            names::checked("token", &token.name)?;
+            within("the days of a token", days, (1, LONGEST_DAYS))?;
             add(connection, entry, &token)
         })
         .await?;
         Ok(issued)
     }
 
+    /// Makes a token where argon2 holds up nobody.
+    async fn issue(
+        &self,
+        name: String,
+        scope: Scope,
+        lifetime: SignedDuration,
+    ) -> Result<Issued, Refusal> {
+        let now = self.now();
+        let _turn = self.verified.turn().await?;
+        aside(move || make(&name, scope, now, lifetime)).await?
+    }
+
     /// Replaces a token by a new one of the same name, scope and lifetime. The old one ends in the same transaction,
-    /// or after `overlap`.
+    /// or so many hours later.
     pub async fn rotate_token(
         &self,
         origin: &Origin,
         id: &str,
-        overlap: SignedDuration,
+        overlap_hours: u16,
     ) -> Result<Issued, Refusal> {
+        let entry = Entry::new("token.rotate", 0).about("token", Some(id));
         let old = self
             .store
             .readers
-            .short(|connection| usable(connection, id))?;
+            .short(|connection| usable(connection, id));
+        let old = match old {
+            Ok(old) => old,
+            Err(why) => return self.change(origin, entry, |_, _, _| Err(why)).await,
+        };
         let lifetime = old.expires.duration_since(old.created);
-        let issued = make(&old.name, old.scope, self.now(), lifetime)?;
+        let issued = self.issue(old.name, old.scope, lifetime).await?;
         let token = issued.token.clone();
-        let entry = Entry::new("token.rotate", 0).about("token", Some(id));
         self.change(origin, entry, move |connection, entry, now| {
+            within("the hours of overlap", overlap_hours, (0, LONGEST_OVERLAP))?;
             usable(connection, &old.id)?;
+            let overlap = SignedDuration::from_hours(i64::from(overlap_hours));
             let end = now.saturating_add(overlap).unwrap_or(now);
             table::replace(connection, &old.id, &token.id, end)?;
-            entry.because(format!("{} ends at {}", old.id, store::text::instant(end)));
+            entry.because(format!("{} ends at {}", old.id, instant(end)));
             add(connection, entry, &token)
         })
         .await?;
@@ -208,7 +303,7 @@ fn present(connection: &Connection, id: &str) -> Result<Token, Refusal> {
         None => Ok(token),
         Some(at) => Err(Refusal::Forbidden(format!(
             "token {id} was revoked at {}; `scimlite token create` makes another",
-            store::text::instant(at)
+            instant(at)
         ))),
     }
 }
@@ -252,6 +347,14 @@ pub struct Verified {
     runs: Semaphore,
 }
 
+/// Runs argon2 on a thread of its own.
+async fn aside<T: Send + 'static>(
+    argon2: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    let done = tokio::task::spawn_blocking(argon2).await;
+    done.map_err(|error| Refusal::Failed(format!("argon2: {error}")))
+}
+
 /// The keyed digest of the secret that fits `phc`.
 struct Digest {
     phc: String,
@@ -285,20 +388,18 @@ impl Verified {
         if let Some(known) = self.known(token, secret) {
             return Ok(known);
         }
-        let failed = |error: &dyn fmt::Display| Refusal::Failed(format!("argon2: {error}"));
-        let _run = self.runs.acquire().await.map_err(|error| failed(&error))?;
+        let _turn = self.turn().await?;
         if let Some(known) = self.known(token, secret) {
             return Ok(known);
         }
         let phc = token.phc.clone();
         let presented = Zeroizing::new(secret.to_owned());
-        let right = tokio::task::spawn_blocking(move || {
+        let right = aside(move || {
             Argon2::default()
                 .verify_password(presented.as_bytes(), phc.as_str())
                 .is_ok()
-        })
-        .await
-        .map_err(|error| failed(&error))?;
+        });
+        let right = right.await?;
         if right {
             let digest = Digest {
                 phc: token.phc.clone(),
@@ -308,6 +409,12 @@ impl Verified {
             digests.insert(token.id.clone(), digest);
         }
         Ok(right)
+    }
+
+    /// Waits until argon2 may run.
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, Refusal> {
+        let turn = self.runs.acquire().await;
+        turn.map_err(|error| Refusal::Failed(format!("argon2: {error}")))
     }
 
     fn used(&self) -> MutexGuard<'_, HashMap<String, Timestamp>> {

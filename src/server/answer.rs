@@ -1,10 +1,13 @@
-//! Answers on the wire: SCIM JSON, errors included (RFC 7644 §3.12, C-79). One place makes them, so that none leaves
-//! without its media type.
+//! Answers on the wire: SCIM JSON, errors included (RFC 7644 §3.12, C-79), and the JSON of the admin listener. One place
+//! makes them, so that none leaves without its media type.
+
+use std::borrow::Cow;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
+use serde::Serialize;
 
 use crate::directory::Refusal;
 use crate::scim::{self, Object, ScimType, message};
@@ -14,14 +17,35 @@ pub type Reply = Response<Full<Bytes>>;
 
 /// The media type of every SCIM body.
 const SCIM_JSON: HeaderValue = HeaderValue::from_static("application/scim+json");
+/// The media type of every other body, errors apart.
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// The media type of errors of the admin listener.
+const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-/// A reply with a JSON object.
+/// A reply with a SCIM object.
 pub fn object(status: u16, object: &Object) -> Reply {
-    // A map with text keys always serialises.
-    let body = serde_json::to_vec(object).unwrap_or_default();
+    typed(status, object, SCIM_JSON)
+}
+
+/// A reply with JSON that is not SCIM. It may hold a secret, so nobody is to keep it.
+pub fn json(status: u16, value: &impl Serialize) -> Reply {
+    let mut reply = typed(status, value, JSON);
+    let headers = reply.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    reply
+}
+
+/// A reply with problem details (RFC 9457).
+pub fn problem(status: u16, problem: &impl Serialize) -> Reply {
+    typed(status, problem, PROBLEM_JSON)
+}
+
+fn typed(status: u16, value: &impl Serialize, media_type: HeaderValue) -> Reply {
+    // What is answered with has text keys and always serialises.
+    let body = serde_json::to_vec(value).unwrap_or_default();
     let mut reply = empty(status);
     *reply.body_mut() = Full::new(Bytes::from(body));
-    reply.headers_mut().insert(header::CONTENT_TYPE, SCIM_JSON);
+    reply.headers_mut().insert(header::CONTENT_TYPE, media_type);
     reply
 }
 
@@ -40,7 +64,7 @@ pub fn set(reply: &mut Reply, name: HeaderName, value: &str) {
 }
 
 /// Why a request is not answered as asked.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Failure {
     /// The status.
     pub status: u16,
@@ -49,7 +73,7 @@ pub struct Failure {
     /// The sentence for the client.
     pub detail: String,
     /// A header that belongs to the status: `Allow`, `WWW-Authenticate`.
-    pub header: Option<(HeaderName, &'static str)>,
+    pub header: Option<(HeaderName, Cow<'static, str>)>,
 }
 
 impl Failure {
@@ -64,9 +88,9 @@ impl Failure {
     }
 
     /// The same failure with a header.
-    pub fn with(self, name: HeaderName, value: &'static str) -> Self {
+    pub fn with(self, name: HeaderName, value: impl Into<Cow<'static, str>>) -> Self {
         Self {
-            header: Some((name, value)),
+            header: Some((name, value.into())),
             ..self
         }
     }
@@ -81,9 +105,7 @@ impl Failure {
         let header = self.header.clone();
         let mut reply = object(self.status, &self.into_object());
         if let Some((name, value)) = header {
-            reply
-                .headers_mut()
-                .insert(name, HeaderValue::from_static(value));
+            set(&mut reply, name, &value);
         }
         reply
     }
@@ -104,7 +126,7 @@ impl From<Refusal> for Failure {
             status,
             scim_type: refusal.scim_type(),
             detail: refusal.to_string(),
-            header: (status == 503).then_some((header::RETRY_AFTER, "5")),
+            header: (status == 503).then_some((header::RETRY_AFTER, "5".into())),
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod admin;
 mod answer;
 pub mod body;
 mod connection;
+mod intake;
 pub mod limits;
 pub mod listener;
 mod route;
@@ -50,7 +51,10 @@ pub async fn serve(
         base_paths,
         Arc::clone(&limits),
     ));
-    let admin = Arc::new(admin::Admin::new(Arc::clone(&directory)));
+    let admin = Arc::new(admin::Admin::new(
+        Arc::clone(&directory),
+        Arc::clone(&limits),
+    ));
     let (scim_tls, scim_limits, scim_shutdown) =
         (tls.clone(), Arc::clone(&limits), shutdown.clone());
     tokio::join!(

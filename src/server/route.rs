@@ -112,7 +112,8 @@ fn endpoint(below: &[String]) -> Option<Endpoint> {
     }
 }
 
-fn segments(path: &str) -> Vec<String> {
+/// The parts of a path, decoded. Empty ones do not count.
+pub fn segments(path: &str) -> Vec<String> {
     path.split('/')
         .filter(|segment| !segment.is_empty())
         .map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned())

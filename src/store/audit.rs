@@ -2,9 +2,11 @@
 //! so that no row can be altered or removed without a trace.
 
 use std::fmt::Write;
+use std::ops::ControlFlow;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use rusqlite::{Connection, named_params};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::text::{self, words};
@@ -60,7 +62,8 @@ pub struct Row {
 }
 
 /// One row of `audit` in the words of the contract for scripts (design §5); its fields are their keys.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "AuditRow")]
 pub struct Recorded {
     /// Its place.
     pub seq: i64,
@@ -98,37 +101,65 @@ pub struct Recorded {
     pub hash: String,
 }
 
-/// All rows about the thing with this id, in their order.
-pub fn about(connection: &Connection, target_id: &str) -> Result<Vec<Recorded>, Error> {
+/// Gives the rows about the thing with this id to `each`, the last first, until it has enough.
+pub fn about(
+    connection: &Connection,
+    target_id: &str,
+    each: impl FnMut(Recorded) -> ControlFlow<()>,
+) -> Result<(), Error> {
+    let sql = "SELECT * FROM audit WHERE target_id = ?1 ORDER BY seq DESC";
+    let mut statement = connection.prepare_cached(sql)?;
+    visit(statement.query_map([target_id], recorded)?, each)
+}
+
+/// Gives the rows behind row `after` to `each`, the first of them first, until it has enough.
+pub fn behind(
+    connection: &Connection,
+    after: i64,
+    each: impl FnMut(Recorded) -> ControlFlow<()>,
+) -> Result<(), Error> {
     let mut statement =
-        connection.prepare_cached("SELECT * FROM audit WHERE target_id = ?1 ORDER BY seq")?;
-    let object = |row: &rusqlite::Row<'_>, column| {
+        connection.prepare_cached("SELECT * FROM audit WHERE seq > ?1 ORDER BY seq")?;
+    visit(statement.query_map([after], recorded)?, each)
+}
+
+fn visit(
+    rows: impl Iterator<Item = Result<Recorded, rusqlite::Error>>,
+    mut each: impl FnMut(Recorded) -> ControlFlow<()>,
+) -> Result<(), Error> {
+    for row in rows {
+        if each(row?).is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn recorded(row: &rusqlite::Row<'_>) -> Result<Recorded, rusqlite::Error> {
+    let object = |column| {
         let text: Option<String> = row.get(column)?;
         text.map(|text| text::parse_object(column, &text))
             .transpose()
     };
-    let rows = statement.query_map([target_id], |row| {
-        Ok(Recorded {
-            seq: row.get(0)?,
-            at: row.get(1)?,
-            request_id: row.get(2)?,
-            actor: row.get(3)?,
-            source: row.get(4)?,
-            action: row.get(5)?,
-            target_type: row.get(6)?,
-            target_id: row.get(7)?,
-            target_name: row.get(8)?,
-            verdict: row.get(9)?,
-            status: row.get(10)?,
-            scim_type: row.get(11)?,
-            reason: row.get(12)?,
-            changes: object(row, 13)?,
-            mapping: object(row, 14)?,
-            prev_hash: row.get(15)?,
-            hash: row.get(16)?,
-        })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    Ok(Recorded {
+        seq: row.get(0)?,
+        at: row.get(1)?,
+        request_id: row.get(2)?,
+        actor: row.get(3)?,
+        source: row.get(4)?,
+        action: row.get(5)?,
+        target_type: row.get(6)?,
+        target_id: row.get(7)?,
+        target_name: row.get(8)?,
+        verdict: row.get(9)?,
+        status: row.get(10)?,
+        scim_type: row.get(11)?,
+        reason: row.get(12)?,
+        changes: object(13)?,
+        mapping: object(14)?,
+        prev_hash: row.get(15)?,
+        hash: row.get(16)?,
+    })
 }
 
 /// Who preserved an account at `at`, or on top of that as the administrator; none where the rows are gone.

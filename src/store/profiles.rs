@@ -1,13 +1,16 @@
 //! Statements over `profile`.
 
 use rusqlite::{Connection, Row, named_params};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::{Error, open::optional};
 
-/// One row of `profile`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One row of `profile`, its fields the keys that scripts see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Profile {
     /// Row number; 0 until it is stored.
+    #[serde(skip)]
     pub id: i64,
     /// Its name.
     pub name: String,

@@ -1,13 +1,16 @@
 //! Statements over `storage`.
 
 use rusqlite::{Connection, Row};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::{Error, open::optional};
 
-/// One row of `storage`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One row of `storage`, its fields the keys that scripts see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Storage {
     /// Row number; 0 until it is stored.
+    #[serde(skip)]
     pub id: i64,
     /// Its name.
     pub name: String,
@@ -35,13 +38,29 @@ pub fn named(connection: &Connection, name: &str) -> Result<Option<Storage>, Err
     optional(connection.prepare_cached(sql)?.query_row([name], read))
 }
 
+/// A storage in the list of all.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "StorageListed")]
+pub struct Listed {
+    /// The storage.
+    #[serde(flatten)]
+    pub storage: Storage,
+    /// The accounts that it has, preserved ones among them.
+    pub accounts: i64,
+}
+
 /// All storages, by name, each with the accounts that it has.
-pub fn all(connection: &Connection) -> Result<Vec<(Storage, i64)>, Error> {
+pub fn all(connection: &Connection) -> Result<Vec<Listed>, Error> {
     let mut statement = connection.prepare_cached(
         "SELECT id, name, enabled, count(user.seq) FROM storage LEFT JOIN user ON user.storage = storage.id
          GROUP BY storage.id ORDER BY storage.name",
     )?;
-    let rows = statement.query_map([], |row| Ok((read(row)?, row.get(3)?)))?;
+    let rows = statement.query_map([], |row| {
+        Ok(Listed {
+            storage: read(row)?,
+            accounts: row.get(3)?,
+        })
+    })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

@@ -19,7 +19,7 @@ use tokio::task::unconstrained;
 use tokio::time::{Instant, timeout_at};
 
 use super::command::{Command, Done};
-use super::{Content, Scim, late, may_write, refused};
+use super::{Scim, may_write, refused};
 use crate::directory::audit::Origin;
 use crate::directory::tokens::Principal;
 use crate::directory::{Directory, Refusal};
@@ -29,6 +29,7 @@ use crate::scim::schema::Schemas;
 use crate::scim::version::{Condition, Tags};
 use crate::scim::{Object, ScimType, message};
 use crate::server::answer::{self, Failure, Reply};
+use crate::server::intake::{Content, late};
 use crate::server::route::{Endpoint, Routes};
 
 /// Operations of one request that the writer has at one time: half of what it commits together, so that others have
@@ -51,7 +52,10 @@ impl Scim {
     ) -> Result<Understood, Failure> {
         may_write(principal)?;
         let limit = self.limits.bulk_size;
-        let Content { value, room } = self.json(request.into_body(), limit, deadline).await?;
+        let Content { value, room } = self
+            .intake
+            .json(request.into_body(), limit, deadline)
+            .await?;
         let bulk = bulk::parse(value).map_err(|error| {
             let status = match error.kind {
                 ScimType::TooMany => 413,
@@ -74,7 +78,7 @@ impl Scim {
         deadline: Instant,
     ) -> Result<Reply, Failure> {
         let (directory, routes) = (Arc::clone(&self.directory), self.routes.clone());
-        let (origin, deadline) = (origin.clone(), self.answer_by(deadline));
+        let (origin, deadline) = (origin.clone(), self.intake.answer_by(deadline));
         let task = tokio::spawn(async move {
             let Understood { bulk, room } = understood;
             let run = Run {

@@ -8,48 +8,33 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http_body_util::Full;
-use hyper::body::{Body, Bytes, Incoming};
-use hyper::header::{self, HeaderName};
-use hyper::{Method, Request, Response, Version};
-use serde_json::Value;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use hyper::body::{Bytes, Incoming};
+use hyper::header;
+use hyper::{Method, Request, Response};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::{self, Failure, Reply};
-use super::body::{self, BodyError};
+use super::intake::{self, Content, Intake, asked, reads};
 use super::limits::Limits;
 use super::listener::Handler;
 use super::route::{Endpoint, Routes};
-use crate::directory::audit::{Entry, Origin, request_id};
+use crate::directory::audit::{Entry, Origin};
 use crate::directory::tokens::{Principal, Scope};
 use crate::directory::view::Representation;
 use crate::directory::{Directory, Refusal};
+use crate::scim::ScimType;
 use crate::scim::query::Projection;
 use crate::scim::schema::ResourceType;
 use crate::scim::version::{Condition, Tags};
-use crate::scim::{ScimType, json};
 use command::Command;
-
-/// Deepest nesting of a JSON body: no SCIM message comes near it.
-const JSON_DEPTH: usize = 64;
-/// The header that carries the id under which the audit and the log know a request.
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// Bodies in memory at the same time, in KiB. As JSON values they take some twenty times that; further requests wait.
-const BODIES: usize = 16 * 1024;
 
 /// Answers the requests of the SCIM listener.
 pub struct Scim {
     directory: Arc<Directory>,
     routes: Routes,
     limits: Arc<Limits>,
-    bodies: Arc<Semaphore>,
-}
-
-/// A body that was read, and the room that it takes until its request is done.
-struct Content {
-    value: Value,
-    room: OwnedSemaphorePermit,
+    intake: Intake,
 }
 
 /// What a mutating request asks for, once it is understood.
@@ -63,32 +48,14 @@ struct Asked {
 
 impl Handler for Scim {
     async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
-        let mut origin = Origin {
-            request_id: request_id(),
-            actor: "unknown".to_owned(),
-            source: peer.ip().to_string(),
-        };
+        let mut origin = intake::origin(peer);
         let method = request.method().clone();
-        let deadline = Instant::now() + self.limits.request;
-        let reply = timeout_at(deadline, self.respond(request, peer, deadline, &mut origin)).await;
-        let mut reply = match reply {
-            Ok(Ok(reply)) => reply,
-            Ok(Err(failure)) => failure.into_reply(),
-            Err(_) => late().into_reply(),
-        };
-        if method == Method::HEAD {
-            let length = length(&reply);
-            answer::set(&mut reply, header::CONTENT_LENGTH, &length);
-            *reply.body_mut() = Full::default();
-        }
-        answer::set(&mut reply, X_REQUEST_ID, &origin.request_id);
-        let status = reply.status().as_u16();
-        let (request_id, actor, source) = (&origin.request_id, &origin.actor, &origin.source);
-        match reads(&method) {
-            true => tracing::debug!(%method, status, request_id, actor, source, "answered"),
-            false => tracing::info!(%method, status, request_id, actor, source, "answered"),
-        }
-        reply
+        let deadline = self.intake.deadline();
+        let answer = timeout_at(deadline, self.respond(request, peer, deadline, &mut origin)).await;
+        let reply = answer
+            .unwrap_or_else(|_| Err(intake::late()))
+            .unwrap_or_else(Failure::into_reply);
+        intake::finished(reply, &method, &origin)
     }
 }
 
@@ -96,10 +63,10 @@ impl Scim {
     /// A handler over `directory`, below each of `base_paths`.
     pub fn new(directory: Arc<Directory>, base_paths: &[String], limits: Arc<Limits>) -> Self {
         Self {
+            intake: Intake::new(Arc::clone(&directory), Arc::clone(&limits)),
             directory,
             routes: Routes::new(base_paths),
             limits,
-            bodies: Arc::new(Semaphore::new(BODIES)),
         }
     }
 
@@ -110,8 +77,7 @@ impl Scim {
         deadline: Instant,
         origin: &mut Origin,
     ) -> Result<Reply, Failure> {
-        let principal = self.authenticate(&request, peer, origin).await?;
-        origin.actor = format!("token:{} ({})", principal.token_id, principal.name);
+        let principal = self.intake.authenticate(&request, peer, origin).await?;
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let endpoint = self.routes.endpoint(&path);
         let admitted = self.admit(&request, endpoint.clone());
@@ -120,7 +86,10 @@ impl Scim {
         }
         if let Ok(Endpoint::Search(resource_type)) = admitted {
             let limit = self.limits.body_size;
-            let body = self.json(request.into_body(), limit, deadline).await?;
+            let body = self
+                .intake
+                .json(request.into_body(), limit, deadline)
+                .await?;
             return self.search(resource_type, body.value).await;
         }
         let asked = match admitted {
@@ -144,47 +113,13 @@ impl Scim {
         }
     }
 
-    /// Who asks. Every refusal looks the same from outside (C-04).
-    async fn authenticate(
-        &self,
-        request: &Request<Incoming>,
-        peer: SocketAddr,
-        origin: &Origin,
-    ) -> Result<Principal, Failure> {
-        let denied = match bearer(request) {
-            None => (None, "no bearer token"),
-            Some(presented) => match self.directory.authenticate(presented).await? {
-                Ok(principal) => return Ok(principal),
-                Err(denied) => (denied.token_id, denied.reason),
-            },
-        };
-        let (token_id, reason) = denied;
-        self.directory
-            .denied(origin, peer.ip(), token_id.as_deref(), reason)
-            .await?;
-        Err(Failure::new(401, "Authorization failure.").with(header::WWW_AUTHENTICATE, "Bearer"))
-    }
-
     /// The endpoint of a request that may go on: its URL is not too long and names one that takes its method.
     fn admit(
         &self,
         request: &Request<Incoming>,
         endpoint: Option<Endpoint>,
     ) -> Result<Endpoint, Failure> {
-        let length = request
-            .uri()
-            .path_and_query()
-            .map_or(0, |url| url.as_str().len());
-        if length > self.limits.url_size {
-            return Err(Failure::new(
-                414,
-                format!("the URL is longer than {} bytes", self.limits.url_size),
-            ));
-        }
-        let hosts = request.headers().get_all(header::HOST).iter().count();
-        if request.version() == Version::HTTP_11 && hosts != 1 {
-            return Err(Failure::new(400, "HTTP/1.1 asks for one Host header"));
-        }
+        self.intake.admit(request)?;
         let endpoint =
             endpoint.ok_or_else(|| Failure::new(404, "there is no endpoint at this path"))?;
         if endpoint == Endpoint::Me {
@@ -224,8 +159,10 @@ impl Scim {
             }
             (endpoint, method) => {
                 let limit = self.limits.body_size;
-                let Content { value, room } =
-                    self.json(request.into_body(), limit, deadline).await?;
+                let Content { value, room } = self
+                    .intake
+                    .json(request.into_body(), limit, deadline)
+                    .await?;
                 let command = match (endpoint, method) {
                     (Endpoint::Resource(_, id), Method::PATCH) => {
                         Command::patch(resource_type, id, value, schemas)?
@@ -289,43 +226,6 @@ impl Scim {
         }
         reply
     }
-
-    /// The JSON value of a body of at most `limit` bytes, once there is room for it.
-    async fn json(
-        &self,
-        incoming: Incoming,
-        limit: usize,
-        deadline: Instant,
-    ) -> Result<Content, Failure> {
-        let size = incoming
-            .size_hint()
-            .exact()
-            .and_then(|size| usize::try_from(size).ok());
-        let kib = size.unwrap_or(limit).min(limit).div_ceil(1024).min(BODIES);
-        let room = Arc::clone(&self.bodies)
-            .acquire_many_owned(u32::try_from(kib).unwrap_or(u32::MAX))
-            .await
-            .map_err(|_| late())?;
-        let time = self
-            .answer_by(deadline)
-            .saturating_duration_since(Instant::now());
-        let bytes = body::read(incoming, limit, time)
-            .await
-            .map_err(|error| match error {
-                BodyError::TooLarge => {
-                    Failure::new(413, format!("the body is larger than {limit} bytes"))
-                }
-                BodyError::Slow => Failure::new(408, "the body did not arrive in time"),
-                BodyError::Broken => Failure::new(400, "the body did not arrive whole"),
-            })?;
-        let value = json::parse(&bytes, JSON_DEPTH)?;
-        Ok(Content { value, room })
-    }
-
-    /// A little earlier than the request's own end, so that there is time to say why.
-    fn answer_by(&self, deadline: Instant) -> Instant {
-        deadline - self.limits.request / 10
-    }
 }
 
 /// Whether a token may change anything.
@@ -337,12 +237,6 @@ fn may_write(principal: &Principal) -> Result<(), Failure> {
             "this token may read; writing needs one with scope provision",
         )),
     }
-}
-
-/// The answer when a request's time is over.
-fn late() -> Failure {
-    let detail = "the request took too long; what it asks for may still be done";
-    Failure::new(503, detail).with(header::RETRY_AFTER, "5")
 }
 
 /// The audit entry of a mutating request, or an operation of a bulk request, that the directory never saw.
@@ -360,28 +254,9 @@ fn refused(method: &str, endpoint: Option<&Endpoint>, path: &str, failure: &Fail
     entry.scim_type = failure.scim_type.map(ScimType::as_str);
     entry.because(failure.detail.clone());
     if resource_type.is_none() {
-        entry.because(shortened(&format!("{method} {path}")));
+        entry.because(asked(method, path));
     }
     entry
-}
-
-/// Whether a method changes nothing: all but the four that SCIM writes with.
-fn reads(method: &Method) -> bool {
-    !matches!(
-        *method,
-        Method::POST | Method::PUT | Method::PATCH | Method::DELETE
-    )
-}
-
-/// The token behind the one `Authorization: Bearer` (RFC 6750 §2.1); the scheme compares in any letter case.
-fn bearer<B>(request: &Request<B>) -> Option<&str> {
-    let mut values = request.headers().get_all(header::AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return None;
-    };
-    let value = value.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// The query's names and values, decoded: `+` is a blank, `%2B` a plus (C-01, C-17).
@@ -401,16 +276,4 @@ fn condition<B>(request: &Request<B>) -> Condition {
         if_match: tags(header::IF_MATCH),
         if_none_match: tags(header::IF_NONE_MATCH),
     }
-}
-
-/// Bytes of a reply's body.
-fn length(reply: &Reply) -> String {
-    let exact = reply.body().size_hint().exact();
-    exact.unwrap_or_default().to_string()
-}
-
-/// A method and path as an audit row can hold them.
-fn shortened(asked: &str) -> String {
-    const LETTERS: usize = 200;
-    asked.chars().take(LETTERS).collect()
 }

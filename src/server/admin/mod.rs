@@ -1,0 +1,231 @@
+//! The admin listener (design §8, Addresses): what a supervisor asks about the process, and below `/api/v1` the admin
+//! API, JSON over TLS with bearer tokens.
+//!
+//! One table of routes says what there is; dispatch, scopes and the OpenAPI document all read it. A handler calls one
+//! function of the directory, the same as the command of its name.
+
+mod accounts;
+mod lists;
+mod mappings;
+mod openapi;
+mod places;
+mod problem;
+mod reports;
+mod route;
+mod tokens;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{self, HeaderMap};
+use hyper::{Method, Request, Response};
+use serde_json::json;
+use tokio::time::{Instant, timeout_at};
+
+use super::answer::{self, Failure, Reply};
+use super::intake::{self, Intake};
+use super::limits::Limits;
+use super::listener::Handler;
+use super::route::segments;
+use crate::directory::audit::{Entry, Origin};
+use crate::directory::tokens::{Principal, Scope};
+use crate::directory::{Directory, Refusal};
+use route::{Asked, Need, Route, Table};
+
+/// Where the API is.
+const BASE: [&str; 2] = ["api", "v1"];
+
+/// Every route of the API. A new one is added to the list of its noun, and nowhere else.
+fn routes() -> Vec<Route> {
+    [
+        accounts::routes(),
+        reports::routes(),
+        places::routes(),
+        mappings::routes(),
+        tokens::routes(),
+        openapi::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// Answers the requests of the admin listener.
+pub struct Admin {
+    directory: Arc<Directory>,
+    limits: Arc<Limits>,
+    intake: Intake,
+    table: Table,
+}
+
+impl Handler for Admin {
+    async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
+        let mut origin = intake::origin(peer);
+        let method = request.method().clone();
+        let deadline = self.intake.deadline();
+        let answer = timeout_at(deadline, self.respond(request, peer, deadline, &mut origin)).await;
+        let reply = answer
+            .unwrap_or_else(|_| Err(intake::late()))
+            .unwrap_or_else(|failure| problem::reply(failure, &origin.request_id));
+        intake::finished(reply, &method, &origin)
+    }
+}
+
+impl Admin {
+    /// A handler over `directory`.
+    pub fn new(directory: Arc<Directory>, limits: Arc<Limits>) -> Self {
+        Self {
+            intake: Intake::new(Arc::clone(&directory), Arc::clone(&limits)),
+            directory,
+            limits,
+            table: Table::new(routes()),
+        }
+    }
+
+    async fn respond(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        deadline: Instant,
+        origin: &mut Origin,
+    ) -> Result<Reply, Failure> {
+        let path = segments(request.uri().path());
+        let path: Vec<_> = path.iter().map(String::as_str).collect();
+        let Some(below) = path.strip_prefix(&BASE) else {
+            return self.supervise(request.method(), &path).await;
+        };
+        let found = self.table.find(below, request.method());
+        let open = matches!(&found, Ok(found) if found.route.need == Need::Nothing);
+        let principal = match open {
+            true => None,
+            false => Some(self.intake.authenticate(&request, peer, origin).await?),
+        };
+        let (method, url) = (request.method().clone(), request.uri().path().to_owned());
+        let understood = async {
+            may_enter(principal.as_ref())?;
+            self.intake.admit(&request)?;
+            let found = found.as_ref().map_err(Failure::clone)?;
+            if method == Method::OPTIONS {
+                let mut reply = answer::empty(204);
+                answer::set(&mut reply, header::ALLOW, &found.allow);
+                return Ok(Err(reply));
+            }
+            may_use(found.route, principal.as_ref())?;
+            origin.status = found.route.status;
+            let query = request.uri().query().unwrap_or_default().to_owned();
+            let json = is_json(request.headers());
+            let limit = self.limits.body_size;
+            let (body, room) = self
+                .intake
+                .body(request.into_body(), limit, deadline)
+                .await?;
+            let asked = Asked {
+                directory: Arc::clone(&self.directory),
+                origin: origin.clone(),
+                subject: found.subject.clone(),
+                query,
+                body: match (body.is_empty(), json) {
+                    (true, _) => None,
+                    (false, true) => Some(intake::parse(&body)?),
+                    (false, false) => {
+                        let detail = "send the body as Content-Type: application/json";
+                        return Err(Failure::new(415, detail));
+                    }
+                },
+            };
+            Ok(Ok((found.route.understand(asked)?, room)))
+        };
+        let understood = understood.await;
+        let found = found.as_ref().ok();
+        let acts = found.map_or(!intake::reads(&method), |found| {
+            found.route.need == Need::Admin && method != Method::OPTIONS
+        });
+        let (answering, room) = match understood {
+            Ok(Ok(understood)) => understood,
+            Ok(Err(reply)) => return Ok(reply),
+            Err(failure) if acts => {
+                let entry = match found {
+                    Some(found) => found.route.entry(&found.subject, &failure),
+                    None => unknown(&method, &url, &failure),
+                };
+                self.directory.refused(origin, entry).await?;
+                return Err(failure);
+            }
+            Err(failure) => return Err(failure),
+        };
+        if !acts {
+            return answering.await;
+        }
+        // In a task of its own: a client that hangs up leaves nothing half-way, and the room of its body is free only
+        // when the writer is done with it.
+        let task = tokio::spawn(async move {
+            let reply = answering.await;
+            drop(room);
+            reply
+        });
+        task.await
+            .map_err(|error| Refusal::Failed(error.to_string()))?
+    }
+
+    /// What a supervisor asks about the process, without a token.
+    async fn supervise(&self, method: &Method, path: &[&str]) -> Result<Reply, Failure> {
+        let status = match (path, method) {
+            (["healthz"], &Method::GET | &Method::HEAD) => "alive",
+            (["readyz"], &Method::GET | &Method::HEAD) => match self.directory.ready().await {
+                Ok(()) => "ready",
+                Err(error) => {
+                    tracing::error!(%error, "not ready");
+                    return Err(Failure::new(503, "the database does not take writes"));
+                }
+            },
+            (["healthz" | "readyz"], _) => {
+                let failure = Failure::new(405, "this path takes GET, HEAD");
+                return Err(failure.with(header::ALLOW, "GET, HEAD"));
+            }
+            _ => return Err(Failure::new(404, "there is nothing at this path")),
+        };
+        Ok(answer::json(200, &json!({"status": status})))
+    }
+}
+
+/// Refuses a token that is for SCIM alone.
+fn may_enter(principal: Option<&Principal>) -> Result<(), Failure> {
+    match principal.map(|principal| principal.scope) {
+        Some(Scope::Provision) => Err(Failure::new(
+            403,
+            "this token is for SCIM; the admin API needs one with scope read or admin",
+        )),
+        Some(Scope::Read | Scope::Admin) | None => Ok(()),
+    }
+}
+
+/// Refuses a token whose scope does not reach.
+fn may_use(route: &Route, principal: Option<&Principal>) -> Result<(), Failure> {
+    match (route.need, principal.map(|principal| principal.scope)) {
+        (Need::Admin, Some(Scope::Admin)) | (Need::Read | Need::Nothing, _) => Ok(()),
+        (Need::Admin, _) => Err(Failure::new(
+            403,
+            "this token may read; changes need one with scope admin",
+        )),
+    }
+}
+
+/// Whether a body says that it is JSON: `application/json`, or a type that builds on it.
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE);
+    let value = value.and_then(|value| value.to_str().ok());
+    let essence = value.and_then(|value| value.split(';').next());
+    let essence = essence.unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json"
+        || essence.starts_with("application/") && essence.ends_with("+json")
+}
+
+/// The audit entry of a request to change something where there is nothing to change.
+fn unknown(method: &Method, path: &str, failure: &Failure) -> Entry {
+    let mut entry = Entry::new("request", failure.status);
+    entry.because(failure.detail.clone());
+    entry.because(intake::asked(method.as_str(), path));
+    entry
+}
