@@ -3,12 +3,11 @@
 use std::num::NonZeroU32;
 
 use hyper::Method;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::lists::{Cursor, List, PAGE_LIMIT, Paging, span};
-use super::route::{Call, Created, Route, Shown};
+use super::route::{Call, Created, Nothing, Route, Shown};
 use crate::directory::accounts::{Act, Listed, Recorded, Selection, Status};
 use crate::directory::by_hand::ByHand;
 use crate::directory::paging::Span;
@@ -159,7 +158,7 @@ struct NewAccount {
     quota_gb: Option<u32>,
 }
 
-async fn add(call: Call<super::route::Nothing, NewAccount>) -> Result<Created<Listed>, Failure> {
+async fn add(call: Call<Nothing, NewAccount>) -> Result<Created<Listed>, Failure> {
     let new = call.body;
     let account = ByHand {
         email: new.email,
@@ -169,8 +168,7 @@ async fn add(call: Call<super::route::Nothing, NewAccount>) -> Result<Created<Li
         quota_gb: new.quota_gb.map(i64::from),
     };
     let account = call.directory.add_account(&call.origin, account).await?;
-    let id = utf8_percent_encode(&account.id, NON_ALPHANUMERIC);
-    let location = format!("/api/v1/accounts/{id}");
+    let location = format!("/api/v1/accounts/{}", account.id);
     Ok(Created(account, Some(location)))
 }
 

@@ -108,20 +108,26 @@ fn operation(route: &Route, generators: &mut Generators) -> Value {
     }
     if let Some(body) = route.body {
         let schema = body(&mut generators.asked);
+        // Where nothing in it has to be there, it need not be there itself.
+        let definition = name_of(&schema).and_then(|name| generators.asked.definitions().get(name));
+        let required = definition.is_some_and(|definition| definition.get("required").is_some());
         let content = json!({"application/json": {"schema": schema}});
-        operation.insert("requestBody".to_owned(), json!({"content": content}));
+        let body = json!({"required": required, "content": content});
+        operation.insert("requestBody".to_owned(), body);
     }
     let responses = responses(route, &mut generators.told);
     operation.insert("responses".to_owned(), responses);
     operation.into()
 }
 
+/// The name under which the schema stands in the components.
+fn name_of(schema: &Schema) -> Option<&str> {
+    schema.get("$ref")?.as_str()?.rsplit('/').next()
+}
+
 /// The properties of a query's schema as parameters.
 fn in_query(schema: &Schema, generator: &mut SchemaGenerator) -> Vec<Value> {
-    let name = schema.get("$ref").and_then(Value::as_str);
-    let name = name
-        .and_then(|path| path.rsplit('/').next())
-        .unwrap_or_default();
+    let name = name_of(schema).unwrap_or_default();
     // It stands in the parameters alone.
     let Some(query) = generator.definitions_mut().remove(name) else {
         return Vec::new();
@@ -169,6 +175,10 @@ fn responses(route: &Route, generator: &mut SchemaGenerator) -> Value {
     }
     if route.need == Need::Admin && route.body.is_some() {
         refused("409", "The name is taken");
+    }
+    if route.body.is_some() {
+        refused("413", "The body is too large");
+        refused("415", "The body is not JSON");
     }
     refused("default", "Another problem: the detail says what to do");
     responses.into()

@@ -88,12 +88,13 @@ impl Asked {
 }
 
 fn unreadable(what: &str, place: &str, error: &dyn std::fmt::Display) -> Failure {
-    let place = match place {
-        "." | "?" => String::new(),
-        place => format!("{place}: "),
+    let error = error.to_string();
+    let told = matches!(place, "." | "?") || error.contains(&format!("`{place}`"));
+    let detail = match told {
+        true => format!("the {what}: {error}"),
+        false => format!("the {what}: {place}: {error}"),
     };
-    let detail = format!("the {what}: {place}{error}");
-    let detail = detail.chars().take(LETTERS).collect::<String>();
+    let detail: String = detail.chars().take(LETTERS).collect();
     Error::new(ScimType::InvalidValue, detail).into()
 }
 
