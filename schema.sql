@@ -77,6 +77,7 @@ CREATE TABLE user (
 CREATE UNIQUE INDEX user_visible_name ON user (user_name_key) WHERE scim_visible = 1;
 CREATE UNIQUE INDEX user_visible_account ON user (username_key) WHERE scim_visible = 1;
 CREATE INDEX user_hidden ON user (user_name_key) WHERE scim_visible = 0;
+CREATE INDEX user_hidden_account ON user (username_key) WHERE scim_visible = 0;
 CREATE INDEX user_external_id ON user (external_id);
 CREATE INDEX user_display_name ON user (display_name_key) WHERE scim_visible = 1;
 CREATE INDEX user_status ON user (status) WHERE scim_visible = 1;

@@ -165,7 +165,7 @@ pub(super) fn walk<E: From<store::Error>>(
     mut each: impl FnMut(Listed) -> Result<ControlFlow<()>, E>,
 ) -> Result<(), E> {
     let filter = selection.filter.as_ref();
-    let condition = lower::condition(filter, ResourceType::User, &view.schemas);
+    let condition = lower::condition_of_accounts(filter, &view.schemas);
     let judged = filter.filter(|_| !condition.exact);
     accounts::each(
         connection,

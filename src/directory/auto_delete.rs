@@ -11,26 +11,64 @@ use super::audit::{Entry, Origin, request_id};
 use super::deletion::remove;
 use super::paging::{Filling, Page, Span};
 use super::{Directory, Refusal};
-use crate::store::{self, accounts, text};
+use crate::store::{self, accounts, audit, text};
 
 /// Time between two runs in the server.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// Accounts that the server deletes before it looks after its other work again.
 const AT_ONCE: usize = 1000;
 
-/// When the server's last complete run began.
+/// Time without a sign of life after which the clock is not believed at once. One that jumped forward would make
+/// accounts due that are not; a person has a day to set it right.
+const LEAP: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// When the server deletes.
 #[derive(Default)]
-pub struct Daily(Mutex<Option<Timestamp>>);
+pub struct Daily(Mutex<Times>);
+
+#[derive(Default)]
+struct Times {
+    /// When the last complete run began, or one was put off.
+    began: Option<Timestamp>,
+    /// When the server looked last.
+    seen: Option<Timestamp>,
+}
+
+/// What is to be done now.
+#[derive(Debug, PartialEq, Eq)]
+enum Turn {
+    Run,
+    Wait,
+    /// The clock leapt: a day from now.
+    PutOff,
+}
 
 impl Daily {
-    fn began(&self) -> MutexGuard<'_, Option<Timestamp>> {
+    fn times(&self) -> MutexGuard<'_, Times> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a run is due: the first, and one a day later. A clock that was set back does not put it off.
-    fn is_due(&self, now: Timestamp) -> bool {
-        self.began()
-            .is_none_or(|began| now.duration_since(began).abs() >= DAY)
+    /// Whether a run is due: the first, and one a day later. A clock that was set back does not put it off, one that
+    /// leapt forward does. `alive` is the last sign of life in the file; it is asked for at the start only.
+    fn turn(
+        &self,
+        now: Timestamp,
+        alive: impl FnOnce() -> Result<Option<Timestamp>, Refusal>,
+    ) -> Result<Turn, Refusal> {
+        let mut times = self.times();
+        let seen = match times.seen {
+            Some(seen) => Some(seen),
+            None => alive()?,
+        };
+        times.seen = Some(now);
+        if seen.is_some_and(|seen| now.duration_since(seen) >= LEAP) {
+            times.began = Some(now);
+            return Ok(Turn::PutOff);
+        }
+        let due = times
+            .began
+            .is_none_or(|began| now.duration_since(began).abs() >= DAY);
+        Ok(if due { Turn::Run } else { Turn::Wait })
     }
 }
 
@@ -107,8 +145,18 @@ impl Directory {
     /// Deletes what is due, once a day.
     pub(super) async fn auto_delete_daily(&self) -> Result<(), Refusal> {
         let now = self.now();
-        if !self.daily.is_due(now) {
-            return Ok(());
+        let alive = || Ok(self.store.readers.short(audit::last_sign_of_life)?);
+        match self.daily.turn(now, alive)? {
+            Turn::Run => {}
+            Turn::Wait => return Ok(()),
+            Turn::PutOff => {
+                tracing::warn!(
+                    "nothing was done here for {} days, or the clock leapt forward; accounts that are due by this \
+                     clock are deleted a day from now. `scimlite user auto-delete --dry-run` shows them",
+                    LEAP.as_hours() / 24
+                );
+                return Ok(());
+            }
         }
         let origin = Origin {
             request_id: request_id(),
@@ -118,7 +166,7 @@ impl Directory {
         };
         let (deleted, complete) = self.auto_delete(&origin, AT_ONCE).await?;
         if complete {
-            *self.daily.began() = Some(now);
+            self.daily.times().began = Some(now);
         }
         if !deleted.is_empty() {
             tracing::info!(
@@ -135,15 +183,60 @@ impl Directory {
 mod tests {
     use super::*;
 
+    fn at(hours: i64) -> Timestamp {
+        Timestamp::from_second(1_000_000_000 + hours * 3600).unwrap()
+    }
+
+    /// What is done at these hours one after another, where the file's last sign of life was at hour `alive`.
+    fn turns(alive: Option<i64>, looks: &[(i64, Turn)]) {
+        let daily = Daily::default();
+        for (hour, expected) in looks {
+            let turn = daily.turn(at(*hour), || Ok(alive.map(at))).unwrap();
+            assert_eq!(turn, *expected, "hour {hour} of {looks:?}");
+            if turn == Turn::Run {
+                daily.times().began = Some(at(*hour));
+            }
+        }
+    }
+
     #[test]
     fn a_run_is_due_at_the_start_and_once_a_day() {
-        let daily = Daily::default();
-        let now = Timestamp::from_second(1_000_000_000).unwrap();
-        assert!(daily.is_due(now));
-        *daily.began() = Some(now);
-        for (later, due) in [(0, false), (23, false), (24, true), (48, true), (-24, true)] {
-            let later = now + SignedDuration::from_hours(later);
-            assert_eq!(daily.is_due(later), due, "{later}");
-        }
+        use Turn::{Run, Wait};
+        turns(
+            Some(-1),
+            &[
+                (0, Run),
+                (0, Wait),
+                (23, Wait),
+                (24, Run),
+                (25, Wait),
+                (48, Run),
+            ],
+        );
+        turns(None, &[(0, Run)]);
+        turns(Some(0), &[(0, Run), (-24, Run), (-1, Wait), (0, Run)]);
+    }
+
+    #[test]
+    fn a_clock_that_leaps_forward_puts_the_run_off() {
+        use Turn::{PutOff, Run, Wait};
+        let year = 365 * 24;
+        // At the start, and while the server runs.
+        turns(
+            Some(-year),
+            &[(0, PutOff), (1, Wait), (23, Wait), (24, Run)],
+        );
+        turns(Some(-167), &[(0, Run)]);
+        turns(
+            Some(0),
+            &[
+                (0, Run),
+                (1, Wait),
+                (year, PutOff),
+                (year + 1, Wait),
+                (2, Run),
+                (3, Wait),
+            ],
+        );
     }
 }

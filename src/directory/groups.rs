@@ -14,7 +14,7 @@ use super::account::text;
 use super::audit::{Entry, Origin, Verdict, listed};
 use super::reading::not_found;
 use super::view::{Representation, View};
-use super::{Directory, Refusal};
+use super::{Directory, Refusal, refuse_too_large};
 use crate::scim::patch::{self, MemberChange, Patch};
 use crate::scim::query::Projection;
 use crate::scim::resource::{self, Parsed};
@@ -177,6 +177,7 @@ impl<'a> Change<'a> {
         self.entry.skipped(&parsed.skipped);
         let members = patch::members_of(&mut attributes);
         self.refuse_taken("", &attributes)?;
+        refuse_too_large(&attributes)?;
         let mut group = Group {
             seq: 0,
             size: 0,
@@ -204,6 +205,10 @@ impl<'a> Change<'a> {
         let changes = resource::changes(&before.resource, &attributes);
         if changes.contains_key("displayName") {
             self.refuse_taken(&before.id, &attributes)?;
+            groups::touch_parents(self.connection, before.seq, self.now)?;
+        }
+        if !changes.is_empty() {
+            refuse_too_large(&attributes)?;
         }
         for change in members {
             self.carry_out(before.seq, change)?;

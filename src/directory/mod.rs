@@ -35,9 +35,9 @@ use serde_json::Value;
 
 pub use refusal::Refusal;
 
-use crate::scim::Object;
 use crate::scim::resource::changes;
 use crate::scim::schema::{ResourceType, Schemas};
+use crate::scim::{Error, Object, ScimType};
 use crate::store::writer::Job;
 use crate::store::{self, Store};
 use view::View;
@@ -139,6 +139,31 @@ fn changed(old: &Value, new: &Value) -> Object {
             .collect()
     };
     changes(&side(old), &side(new))
+}
+
+/// Bytes of a stored resource, as JSON, at the most: what one request may send, so that a PUT can give back what a GET
+/// shows. Without it PATCH after PATCH could add to one resource for ever. Members of groups are not part of it.
+const RESOURCE_SIZE: usize = 1024 * 1024;
+
+/// Refuses to store a resource that is larger than [`RESOURCE_SIZE`]. `active` does not count: whoever leaves is
+/// preserved, however much is stored.
+fn refuse_too_large(attributes: &Object) -> Result<(), Refusal> {
+    let active = attributes
+        .get("active")
+        .map_or(0, |active| active.to_string().len());
+    match store::text::object(attributes)?
+        .len()
+        .saturating_sub(active)
+        > RESOURCE_SIZE
+    {
+        false => Ok(()),
+        true => Err(Refusal::Invalid(Error::new(
+            ScimType::TooMany,
+            format!(
+                "the resource would be larger than {RESOURCE_SIZE} bytes; take something out of it first"
+            ),
+        ))),
+    }
 }
 
 /// A job that changes nothing.

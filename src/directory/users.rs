@@ -9,7 +9,7 @@ use super::audit::{Entry, Origin, Verdict, listed};
 use super::lifecycle::{self, Event};
 use super::reading::not_found;
 use super::view::{Representation, View};
-use super::{Directory, Refusal, mapping};
+use super::{Directory, Refusal, mapping, refuse_too_large};
 use crate::scim::patch::{self, Patch};
 use crate::scim::resource::{self, Parsed};
 use crate::scim::schema::{ResourceType, Schemas};
@@ -223,6 +223,7 @@ impl Change<'_> {
         standing: Standing,
         assignment: Assignment,
     ) -> Result<User, Refusal> {
+        refuse_too_large(&attributes)?;
         if standing.status() == Status::Active {
             mapping::claim_place(self.connection, assignment.profile)?;
         }
@@ -285,6 +286,8 @@ impl Change<'_> {
         self.explain(before.standing, standing);
         let emails_changed = changes.contains_key("emails");
         self.entry.changes = Some(changes);
+        refuse_too_large(&attributes)?;
+        let shown_as = before.display().to_owned();
         let user = User {
             account: account::derive(&attributes, self.schemas.custom_urn(), self.entry),
             resource: attributes,
@@ -294,6 +297,9 @@ impl Change<'_> {
             ..before
         };
         users::update(self.connection, &user, emails_changed)?;
+        if user.display() != shown_as {
+            groups::touch_of_user(self.connection, user.seq, self.now)?;
+        }
         Ok(user)
     }
 

@@ -177,6 +177,18 @@ pub fn preserver(
     optional(statement.query_row((target_id, by, at), |row| row.get(0)))
 }
 
+/// When something was done last, as far as the file tells: an audit row, or a request by a token.
+pub fn last_sign_of_life(connection: &Connection) -> Result<Option<jiff::Timestamp>, Error> {
+    let last: Option<String> = connection.query_row(
+        "SELECT max(at) FROM (SELECT at FROM (SELECT at FROM audit ORDER BY seq DESC LIMIT 1)
+             UNION ALL SELECT max(last_used) FROM token)",
+        [],
+        |row| row.get(0),
+    )?;
+    let parsed = last.map(|last| text::parse_instant(0, &last)).transpose();
+    Ok(parsed?)
+}
+
 /// The hash before the first row.
 pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 

@@ -256,15 +256,23 @@ pub fn groups_of_user(connection: &Connection, user: i64) -> Result<Vec<Referenc
     )
 }
 
-/// Takes a user out of every group, each of which thereby changes at `now`. Tells the names of the groups.
-pub fn leave_all(connection: &Connection, user: i64, now: Timestamp) -> Result<Vec<String>, Error> {
+/// Counts a change in each group that has the user as a member. Tells their names.
+pub fn touch_of_user(
+    connection: &Connection,
+    user: i64,
+    now: Timestamp,
+) -> Result<Vec<String>, Error> {
     let mut statement = connection.prepare_cached(
         "UPDATE \"group\" SET version = version + 1, modified = ?2
          WHERE seq IN (SELECT \"group\" FROM group_user WHERE user = ?1) RETURNING resource ->> '$.displayName'",
     )?;
-    let names = statement
-        .query_map((user, text::instant(now)), |row| row.get(0))?
-        .collect::<Result<Vec<String>, _>>()?;
+    let names = statement.query_map((user, text::instant(now)), |row| row.get(0))?;
+    Ok(names.collect::<Result<_, _>>()?)
+}
+
+/// Takes a user out of every group, each of which thereby changes at `now`. Tells the names of the groups.
+pub fn leave_all(connection: &Connection, user: i64, now: Timestamp) -> Result<Vec<String>, Error> {
+    let names = touch_of_user(connection, user, now)?;
     if !names.is_empty() {
         connection
             .prepare_cached("DELETE FROM group_user WHERE user = ?1")?

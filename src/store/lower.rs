@@ -59,17 +59,37 @@ impl Condition {
     }
 }
 
-/// The condition for the resources of a type that `filter` matches; for all if there is none.
+/// The condition for the resources of a type that `filter` matches, among those that SCIM sees; for all if there is
+/// none.
 pub fn condition(
     filter: Option<&Filter>,
     resource_type: ResourceType,
     schemas: &Schemas,
+) -> Condition {
+    let visible = match resource_type {
+        ResourceType::User => users::VISIBLE,
+        ResourceType::Group => groups::VISIBLE,
+    };
+    lowered(filter, resource_type, schemas, visible)
+}
+
+/// The condition for the users that `filter` matches, hidden ones among them.
+pub fn condition_of_accounts(filter: Option<&Filter>, schemas: &Schemas) -> Condition {
+    lowered(filter, ResourceType::User, schemas, "1")
+}
+
+fn lowered(
+    filter: Option<&Filter>,
+    resource_type: ResourceType,
+    schemas: &Schemas,
+    among: &'static str,
 ) -> Condition {
     match filter {
         None => Condition::everything(true),
         Some(filter) => Lowering {
             resource_type,
             scope: Scope::Resource(resource_type, schemas),
+            among,
         }
         .lower(filter),
     }
@@ -78,6 +98,8 @@ pub fn condition(
 struct Lowering<'a> {
     resource_type: ResourceType,
     scope: Scope<'a>,
+    /// Which rows of the table count, as SQL.
+    among: &'static str,
 }
 
 impl Lowering<'_> {
@@ -125,12 +147,13 @@ impl Lowering<'_> {
     /// Terms of which each selects few. Each looks for its own rows, because inside an `OR` SQLite takes no partial
     /// index and walks the table.
     fn any_by_index(&self, mut terms: Vec<Condition>) -> Condition {
-        let (table, visible) = match self.resource_type {
-            ResourceType::User => (users::TABLE, users::VISIBLE),
-            ResourceType::Group => (groups::TABLE, groups::VISIBLE),
+        let table = match self.resource_type {
+            ResourceType::User => users::TABLE,
+            ResourceType::Group => groups::TABLE,
         };
+        let among = self.among;
         for term in &mut terms {
-            term.sql = format!("SELECT seq FROM {table} WHERE {visible} AND {}", term.sql);
+            term.sql = format!("SELECT seq FROM {table} WHERE {among} AND {}", term.sql);
         }
         let any = join(terms, " UNION ALL ", true);
         Condition {

@@ -121,6 +121,11 @@ impl User {
         self.resource.get(name).and_then(Value::as_str)
     }
 
+    /// What the members of a group show of the user.
+    pub fn display(&self) -> &str {
+        self.text("displayName").unwrap_or(&self.account.name)
+    }
+
     fn email_keys(&self) -> Vec<String> {
         let emails = self.resource.get("emails").and_then(Value::as_array);
         let values = emails.into_iter().flatten();
@@ -249,12 +254,12 @@ pub fn hidden_by_user_name(
     )
 }
 
-/// Ids of the hidden accounts with this userName, the oldest first.
+/// Ids of the hidden accounts of the name that this userName gives, the oldest first.
 pub fn hidden_ids(connection: &Connection, user_name: &str) -> Result<Vec<String>, Error> {
     let mut statement = connection.prepare_cached(
-        "SELECT id FROM user WHERE user_name_key = ?1 AND scim_visible = 0 ORDER BY seq",
+        "SELECT id FROM user WHERE username_key = ?1 AND scim_visible = 0 ORDER BY seq",
     )?;
-    let rows = statement.query_map([fold(user_name)], |row| row.get(0))?;
+    let rows = statement.query_map([username_key(user_name)], |row| row.get(0))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

@@ -175,3 +175,19 @@ async fn the_user_principal_name_stays() {
     let filter = format!("{URN}:userPrincipalName eq \"{}\"", upn(4));
     assert_eq!(app.client.find(&filter).await.total(), 1);
 }
+
+#[tokio::test]
+async fn a_dropped_value_that_looks_like_a_reference_is_nowhere() {
+    let app = TestApp::start();
+    for data in [
+        json!({"userName": "anna@example.test", "company": format!("bulkId:{CANARY}")}),
+        json!({"userName": "anna@example.test", (URN): {"city": format!("https://x.test/bulkId:{CANARY}")}}),
+    ] {
+        let operation = json!({"method": "POST", "path": "/Users", "bulkId": "a", "data": data});
+        let body = json!({"Operations": [operation]});
+        let answer = app.client.scim("POST", "/Bulk", body).await.expect(200);
+        let operation = &answer.json["Operations"][0];
+        assert_eq!(operation["status"], "400", "{operation}");
+        assert_gone(&app, &answer.json);
+    }
+}

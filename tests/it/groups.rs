@@ -311,3 +311,49 @@ async fn the_audit_names_who_came_who_went_and_who_is_nobody() {
         ("group.delete", "applied")
     );
 }
+
+#[tokio::test]
+async fn a_group_changes_when_a_member_is_called_otherwise() {
+    let app = TestApp::start();
+    let anna = user(&app, "anna").await;
+    let crew = group(&app, "Crew", &[&anna]).await;
+    let all = group(&app, "All", &[&crew]).await;
+    let rename = async |path: String, name: &str| {
+        let operation = json!({"op": "replace", "path": "displayName", "value": name});
+        let body = json!({"Operations": [operation]});
+        let path = format!("{path}?attributes=displayName");
+        let patched = app.client.scim("PATCH", &path, body).await;
+        patched.expect(200);
+    };
+    // What is shown of the member, and what its entity tag and its time say of the group.
+    let look = async |id: &str| {
+        let read = app.client.get(&format!("/Groups/{id}")).await.expect(200);
+        let display = read.json["members"][0]["display"].as_str().unwrap();
+        (display.to_owned(), read.header("etag").to_owned())
+    };
+    let (_, before) = look(&crew).await;
+    rename(format!("/Users/{anna}"), "Anna").await;
+    let (display, etag) = look(&crew).await;
+    assert_eq!(display, "Anna");
+    assert_ne!(etag, before);
+    rename(format!("/Users/{anna}"), "Anna").await;
+    assert_eq!(look(&crew).await.1, etag);
+
+    let (_, before) = look(&all).await;
+    rename(format!("/Groups/{crew}"), "Team").await;
+    let (display, etag) = look(&all).await;
+    assert_eq!(display, "Team");
+    assert_ne!(etag, before);
+
+    // Without a displayName the account's name is shown, which comes from userName here.
+    let bert = user(&app, "bert").await;
+    let pair = group(&app, "Pair", &[&bert]).await;
+    let (_, before) = look(&pair).await;
+    let operation = json!({"op": "replace", "path": "userName", "value": "b@x.test"});
+    let body = json!({"Operations": [operation]});
+    let path = format!("/Users/{bert}");
+    app.client.scim("PATCH", &path, body).await.expect(200);
+    let (display, etag) = look(&pair).await;
+    assert_eq!(display, "b@x.test");
+    assert_ne!(etag, before);
+}

@@ -129,3 +129,47 @@ async fn a_method_that_a_route_does_not_take_is_405_and_says_which_it_does() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_resource_does_not_grow_past_one_mebibyte() {
+    let app = TestApp::start();
+    let user = json!({"userName": "anna@example.test"});
+    let user = app.client.scim("POST", "/Users", user).await.expect(201);
+    let group = json!({"displayName": "Crew"});
+    let group = app.client.scim("POST", "/Groups", group).await.expect(201);
+    let patch = async |path: &str, operation: Value| {
+        let body = json!({"Operations": [operation]});
+        app.client.scim("PATCH", path, body).await
+    };
+    let path = format!("/Users/{}", user.id());
+    let photo = |name: &str, size: usize| {
+        let value = json!([{"value": format!("https://x.test/{name}/{}", "x".repeat(size))}]);
+        json!({"op": "add", "path": "photos", "value": value})
+    };
+    patch(&path, photo("a", 600 * 1024)).await.expect(200);
+    let refused = patch(&path, photo("b", 600 * 1024)).await;
+    refused.expect_error(400, "tooMany");
+    let read = app.client.get(&path).await.expect(200).json;
+    assert_eq!(read["photos"].as_array().unwrap().len(), 1);
+
+    // To the last byte; whoever leaves is preserved even so.
+    let (mut low, mut high) = (0, 600 * 1024);
+    while low + 1 < high {
+        let middle = (low + high) / 2;
+        let value = json!("x".repeat(middle));
+        let operation = json!({"op": "replace", "path": "title", "value": value});
+        match patch(&path, operation).await.status {
+            200 => low = middle,
+            _ => high = middle,
+        }
+    }
+    assert!(low > 0);
+    let leave = json!({"op": "replace", "path": "active", "value": false});
+    patch(&path, leave).await.expect(200);
+
+    let path = format!("/Groups/{}", group.id());
+    let name = json!({"op": "replace", "path": "displayName", "value": "x".repeat(MIB - 512)});
+    patch(&path, name).await.expect(204);
+    let id = json!({"op": "replace", "path": "externalId", "value": "x".repeat(1024)});
+    patch(&path, id).await.expect_error(400, "tooMany");
+}

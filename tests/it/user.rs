@@ -406,3 +406,21 @@ async fn reports_say_what_was_given_and_what_is_kept() {
     assert!(table.starts_with("NAME "), "{table}");
     assert_eq!(table.lines().count(), 4, "{table}");
 }
+
+#[tokio::test]
+async fn hidden_accounts_are_found_like_any_other() {
+    let app = TestApp::start();
+    let id = make(&app, json!({"userName": "a?b@x.test"})).await;
+    delete(&app, &id).await;
+    for filter in [
+        "userName eq \"a?b@x.test\"",
+        "userName eq \"a?b@x.test\" or userName eq \"nobody\"",
+        "not (userName eq \"nobody\" or externalId eq \"nobody\")",
+    ] {
+        let list = app.cli_json(["user", "list", "--filter", filter]);
+        assert_eq!(list[0]["id"], id.as_str(), "{filter}");
+    }
+    for name in ["a?b@x.test", "a_b@x.test"] {
+        assert_eq!(app.cli_json(["user", "show", name])["id"], id.as_str());
+    }
+}

@@ -271,22 +271,23 @@ fn refer(operations: &mut [Operation]) {
         let Ok(asked) = &mut operation.asked else {
             continue;
         };
-        let mut names = BTreeSet::new();
-        let mut note = |text: &mut String| names.extend(reference::bulk_ids(text));
-        note(&mut asked.path);
+        let in_path = reference::bulk_ids(&asked.path);
+        let mut in_data = BTreeSet::new();
+        let mut note = |text: &mut String| in_data.extend(reference::bulk_ids(text));
         reference::each_string(&mut asked.data, &mut note);
-        let found: Result<_, _> = names
-            .into_iter()
-            .map(
-                |name| match posts.get(&name).and_then(|posts| posts.first()) {
-                    Some(post) => Ok((name, *post)),
-                    None => {
-                        let name: String = name.chars().take(MAX_NAME).collect();
-                        Err(format!("no POST of this request has the bulkId {name}"))
-                    }
-                },
-            )
-            .collect();
+        let post = |name: &String| posts.get(name)?.first().copied();
+        let found = match in_path.iter().find(|name| post(name).is_none()) {
+            Some(name) => Err(format!("no POST of this request has the bulkId {name}")),
+            // It may be the value of an attribute that is dropped, which nothing repeats.
+            None if in_data.iter().any(|name| post(name).is_none()) => {
+                Err("the data has a bulkId that no POST of this request has".to_owned())
+            }
+            None => Ok(in_path.into_iter().chain(in_data)),
+        };
+        let found = found.map(|names| {
+            let known = names.filter_map(|name| post(&name).map(|post| (name, post)));
+            known.collect()
+        });
         let twice = operation.bulk_id.as_ref().filter(|bulk_id| {
             posts
                 .get(*bulk_id)

@@ -118,7 +118,7 @@ fn what_is_wrong_with_an_operation_is_its_own_error() {
         (
             post("a", json!({"x": "bulkId:b"})),
             ScimType::InvalidValue,
-            "the bulkId b",
+            "the data has a bulkId that",
         ),
         (
             json!({"method": "DELETE", "path": "/Users/bulkId:b"}),
