@@ -52,7 +52,7 @@ pub struct Listed {
 /// All storages, by name, each with the accounts that it has.
 pub fn all(connection: &Connection) -> Result<Vec<Listed>, Error> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, name, enabled, count(user.seq) FROM storage LEFT JOIN user ON user.storage = storage.id
+        "SELECT storage.id, storage.name, storage.enabled, count(user.seq) FROM storage LEFT JOIN user ON user.storage = storage.id
          GROUP BY storage.id ORDER BY storage.name",
     )?;
     let rows = statement.query_map([], |row| {

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jsonschema::Validator;
 use serde_json::{Value, json};
 
 use crate::app::{TestApp, port};
@@ -21,7 +20,7 @@ pub struct Operation {
     pub path: String,
     pub description: Value,
     /// Media type and schema of each response that has a body, by status or `default`.
-    responses: BTreeMap<String, Option<(String, Validator)>>,
+    responses: BTreeMap<String, Option<(String, Value)>>,
 }
 
 /// A client of the admin API, with a token.
@@ -37,8 +36,9 @@ impl Admin {
     pub async fn new(app: &TestApp) -> Self {
         let client = app.admin_client();
         let path = format!("{BASE}/openapi.json");
-        let document = client.with_token(None).exchange("GET", &path, &[], None);
-        let document = document.await.unwrap().expect(200).json;
+        let anyone = client.with_token(None);
+        let document = anyone.exchange("GET", &path, &[], None).await.unwrap();
+        let document = document.expect(200).json;
         Self {
             client,
             operations: Arc::new(operations(&document)),
@@ -114,8 +114,7 @@ impl Admin {
             None => assert!(answer.json.is_null(), "{shown}"),
             Some((described, schema)) => {
                 assert_eq!(media_type, described, "{shown}");
-                let errors: Vec<_> = schema.iter_errors(&answer.json).collect();
-                assert!(errors.is_empty(), "{errors:?} in {shown}");
+                assert_fits(&answer.json, schema, &self.document, &shown);
             }
         }
     }
@@ -131,7 +130,6 @@ fn is_of(template: &str, path: &str) -> bool {
 }
 
 fn operations(document: &Value) -> Vec<Operation> {
-    let components = closed(document["components"].clone());
     let mut operations = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, description) in item.as_object().unwrap() {
@@ -141,11 +139,7 @@ fn operations(document: &Value) -> Vec<Operation> {
                     let content = content.as_object().unwrap();
                     assert_eq!(content.len(), 1, "{path}");
                     let (media_type, content) = content.iter().next().unwrap();
-                    let schema = json!({"allOf": [content["schema"]], "components": components});
-                    (
-                        media_type.clone(),
-                        jsonschema::validator_for(&schema).unwrap(),
-                    )
+                    (media_type.clone(), content["schema"].clone())
                 });
                 (status.clone(), content)
             });
@@ -161,23 +155,76 @@ fn operations(document: &Value) -> Vec<Operation> {
     operations
 }
 
-/// The same schemas, of objects that have no members but those that are described.
-fn closed(mut schema: Value) -> Value {
-    match &mut schema {
-        Value::Object(members) => {
-            for member in members.values_mut() {
-                *member = closed(member.take());
-            }
-            if members.contains_key("properties") && !members.contains_key("additionalProperties") {
-                members.insert("additionalProperties".to_owned(), false.into());
-            }
-        }
-        Value::Array(items) => items
-            .iter_mut()
-            .for_each(|item| *item = closed(item.take())),
-        _ => {}
+/// Asserts that a value is as its JSON Schema in `document` says, an object without members that are not described. A
+/// keyword that is not known here fails, so that none is passed over.
+fn assert_fits(value: &Value, schema: &Value, document: &Value, at: &str) {
+    if let Some(why) = misfit(value, schema, document) {
+        panic!("{at}: {why}");
+    }
+}
+
+/// What is wrong with a value, if anything is.
+fn misfit(value: &Value, schema: &Value, document: &Value) -> Option<String> {
+    if schema.is_boolean() {
+        return (schema == false).then(|| format!("{value} is not described"));
     }
     schema
+        .as_object()
+        .unwrap()
+        .iter()
+        .find_map(|(keyword, rule)| {
+            let held = match keyword.as_str() {
+                "description" | "format" | "default" => true,
+                "$ref" => {
+                    let pointer = rule.as_str().unwrap().strip_prefix('#').unwrap();
+                    return misfit(value, document.pointer(pointer).unwrap(), document);
+                }
+                "anyOf" => {
+                    let mut schemas = rule.as_array().unwrap().iter();
+                    schemas.any(|schema| misfit(value, schema, document).is_none())
+                }
+                "type" => match rule {
+                    Value::Array(types) => types.iter().any(|it| is(value, it.as_str().unwrap())),
+                    one => is(value, one.as_str().unwrap()),
+                },
+                "enum" => rule.as_array().unwrap().contains(value),
+                "minimum" => value.as_f64().is_none_or(|it| it >= rule.as_f64().unwrap()),
+                "maximum" => value.as_f64().is_none_or(|it| it <= rule.as_f64().unwrap()),
+                "required" => {
+                    let mut names = rule.as_array().unwrap().iter();
+                    names.all(|name| value.get(name.as_str().unwrap()).is_some())
+                }
+                "items" => {
+                    let mut items = value.as_array().into_iter().flatten();
+                    return items.find_map(|item| misfit(item, rule, document));
+                }
+                "properties" => {
+                    let mut members = value.as_object().into_iter().flatten();
+                    return members.find_map(|(name, member)| match rule.get(name) {
+                        Some(schema) => {
+                            misfit(member, schema, document).map(|it| format!("{name}: {it}"))
+                        }
+                        None => Some(format!("{name} is not described")),
+                    });
+                }
+                "additionalProperties" => *rule == true || schema.get("properties").is_some(),
+                other => panic!("{other} is no keyword that this test knows: {schema}"),
+            };
+            (!held).then(|| format!("{keyword} {rule} does not hold of {value}"))
+        })
+}
+
+fn is(value: &Value, kind: &str) -> bool {
+    match kind {
+        "null" => value.is_null(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        "string" => value.is_string(),
+        "array" => value.is_array(),
+        "object" => value.is_object(),
+        other => panic!("{other} is no type of JSON Schema"),
+    }
 }
 
 /// Every reference within a value.
@@ -204,7 +251,7 @@ async fn the_document_is_one_of_openapi_3_1() {
     assert!(document["info"]["title"].is_string() && document["info"]["version"].is_string());
     let schemas = document["components"]["schemas"].as_object().unwrap();
     for (name, schema) in schemas {
-        assert!(jsonschema::meta::is_valid(schema), "{name}: {schema}");
+        assert_eq!(schema["type"], "object", "{name}");
     }
     let mut found = Vec::new();
     references(document, &mut found);
@@ -254,10 +301,9 @@ async fn every_path_answers_head_options_and_other_methods() {
         );
         if operation.method == "GET" {
             let got = admin.get(&path).await;
-            let head = admin
-                .client
-                .exchange("HEAD", &format!("{BASE}{path}/"), &[], None);
-            let head = head.await.unwrap().expect(got.status);
+            let url = format!("{BASE}{path}/");
+            let head = admin.client.exchange("HEAD", &url, &[], None).await;
+            let head = head.unwrap().expect(got.status);
             assert_eq!(head.json, Value::Null);
             assert_eq!(head.header("content-type"), got.header("content-type"));
         }

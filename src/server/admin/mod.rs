@@ -14,6 +14,7 @@ mod reports;
 mod route;
 mod tokens;
 
+use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderMap};
 use hyper::{Method, Request, Response};
 use serde_json::json;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::{self, Failure, Reply};
@@ -32,7 +34,7 @@ use super::route::segments;
 use crate::directory::audit::{Entry, Origin};
 use crate::directory::tokens::{Principal, Scope};
 use crate::directory::{Directory, Refusal};
-use route::{Asked, Need, Route, Table};
+use route::{Answering, Asked, Found, Need, Route, Table};
 
 /// Where the API is.
 const BASE: [&str; 2] = ["api", "v1"];
@@ -103,52 +105,25 @@ impl Admin {
             false => Some(self.intake.authenticate(&request, peer, origin).await?),
         };
         let (method, url) = (request.method().clone(), request.uri().path().to_owned());
-        let understood = async {
-            may_enter(principal.as_ref())?;
-            self.intake.admit(&request)?;
-            let found = found.as_ref().map_err(Failure::clone)?;
-            if method == Method::OPTIONS {
-                let mut reply = answer::empty(204);
-                answer::set(&mut reply, header::ALLOW, &found.allow);
-                return Ok(Err(reply));
-            }
-            may_use(found.route, principal.as_ref())?;
-            origin.status = found.route.status;
-            let query = request.uri().query().unwrap_or_default().to_owned();
-            let json = is_json(request.headers());
-            let limit = self.limits.body_size;
-            let (body, room) = self
-                .intake
-                .body(request.into_body(), limit, deadline)
-                .await?;
-            let asked = Asked {
-                directory: Arc::clone(&self.directory),
-                origin: origin.clone(),
-                subject: found.subject.clone(),
-                query,
-                body: match (body.is_empty(), json) {
-                    (true, _) => None,
-                    (false, true) => Some(intake::parse(&body)?),
-                    (false, false) => {
-                        let detail = "send the body as Content-Type: application/json";
-                        return Err(Failure::new(415, detail));
-                    }
-                },
-            };
-            Ok(Ok((found.route.understand(asked)?, room)))
-        };
+        let understood = self.understand(
+            request,
+            found.as_ref(),
+            principal.as_ref(),
+            deadline,
+            origin,
+        );
         let understood = understood.await;
-        let found = found.as_ref().ok();
-        let acts = found.map_or(!intake::reads(&method), |found| {
-            found.route.need == Need::Admin && method != Method::OPTIONS
-        });
+        let acts = match (&method, &found) {
+            (&Method::OPTIONS, _) => false,
+            (_, Ok(found)) => found.route.need == Need::Admin,
+            (method, Err(_)) => !intake::reads(method),
+        };
         let (answering, room) = match understood {
-            Ok(Ok(understood)) => understood,
-            Ok(Err(reply)) => return Ok(reply),
+            Ok(understood) => understood,
             Err(failure) if acts => {
-                let entry = match found {
-                    Some(found) => found.route.entry(&found.subject, &failure),
-                    None => unknown(&method, &url, &failure),
+                let entry = match &found {
+                    Ok(found) => found.route.entry(&found.subject, &failure),
+                    Err(_) => unknown(&method, &url, &failure),
                 };
                 self.directory.refused(origin, entry).await?;
                 return Err(failure);
@@ -167,6 +142,46 @@ impl Admin {
         });
         task.await
             .map_err(|error| Refusal::Failed(error.to_string()))?
+    }
+
+    /// The answer to come of a request that may be made and is one of its route, and the room of its body.
+    async fn understand(
+        &self,
+        request: Request<Incoming>,
+        found: Result<&Found<'_>, &Failure>,
+        principal: Option<&Principal>,
+        deadline: Instant,
+        origin: &mut Origin,
+    ) -> Result<(Answering, Option<OwnedSemaphorePermit>), Failure> {
+        may_enter(principal)?;
+        self.intake.admit(&request)?;
+        let found = found.map_err(Failure::clone)?;
+        if request.method() == Method::OPTIONS {
+            let mut reply = answer::empty(204);
+            answer::set(&mut reply, header::ALLOW, &found.allow);
+            return Ok((Box::pin(ready(Ok(reply))), None));
+        }
+        may_use(found.route, principal)?;
+        origin.status = found.route.status;
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let json = is_json(request.headers());
+        let (body, limit) = (request.into_body(), self.limits.body_size);
+        let (body, room) = self.intake.body(body, limit, deadline).await?;
+        if !body.is_empty() && !json {
+            let detail = "send the body as Content-Type: application/json";
+            return Err(Failure::new(415, detail));
+        }
+        let asked = Asked {
+            directory: Arc::clone(&self.directory),
+            origin: origin.clone(),
+            subject: found.subject.clone(),
+            query,
+            body: match body.is_empty() {
+                true => None,
+                false => Some(intake::parse(&body)?),
+            },
+        };
+        Ok((found.route.understand(asked)?, Some(room)))
     }
 
     /// What a supervisor asks about the process, without a token.

@@ -159,7 +159,8 @@ impl Answer for Done {
     }
 }
 
-type Answering = Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send>>;
+/// A reply on its way.
+pub type Answering = Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send>>;
 
 /// One row of the table.
 pub struct Route {
