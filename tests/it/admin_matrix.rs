@@ -120,7 +120,7 @@ fn expected(ids: &Ids) -> Vec<(&'static str, For, String, Value, u16)> {
             "profile.edit",
             Administrators,
             of("/profiles/a%2F%C3%BC"),
-            json!({"max_users": null}),
+            json!({"max_users": 7}),
             200,
         ),
         (
