@@ -10,6 +10,7 @@ use super::profile::{Limit, limit};
 use super::{Common, or_dash, print, table, with_directory};
 use crate::directory::Directory;
 use crate::directory::audit::Origin;
+use crate::directory::mapping::Decision;
 use crate::directory::mappings::{
     Condition, Edit, Mapping, NewMapping, split_values, to_json, warnings,
 };
@@ -64,15 +65,19 @@ enum Command {
     /// Tell which mapping would take a user, and why the ones above it would not; nothing is written
     Test {
         /// A file with the user as SCIM JSON, or - for standard input
-        file: String,
+        #[arg(required_unless_present = "user")]
+        file: Option<String>,
+        /// A present user, by what is stored of it
+        #[arg(long, value_name = "ID|USERNAME", conflicts_with = "file")]
+        user: Option<String>,
     },
+    /// Tell what the mappings would do to the present users, as they are or with one new or moved; nothing is written
+    Impact(super::impact::Impact),
 }
 
+/// Whom a mapping takes.
 #[derive(Args)]
-#[command(group = clap::ArgGroup::new("whom").required(true))]
-struct Add {
-    /// What to call it
-    name: String,
+pub struct Whom {
     /// Take any user
     #[arg(long, group = "whom")]
     any: bool,
@@ -85,6 +90,29 @@ struct Add {
     /// Take users that this SCIM filter matches
     #[arg(long, group = "whom", value_name = "F")]
     filter: Option<String>,
+}
+
+impl Whom {
+    /// The condition that was typed; any user if none was.
+    pub fn condition(self) -> Condition {
+        match (self.attribute, self.filter) {
+            (Some(name), _) => Condition::Attribute {
+                name,
+                values: split_values(&self.values.unwrap_or_default()),
+            },
+            (None, Some(filter)) => Condition::Filter(filter),
+            (None, None) => Condition::Any,
+        }
+    }
+}
+
+#[derive(Args)]
+#[command(group = clap::ArgGroup::new("whom").required(true))]
+struct Add {
+    /// What to call it
+    name: String,
+    #[command(flatten)]
+    whom: Whom,
     /// The profile of their accounts
     #[arg(long, value_name = "P")]
     profile: String,
@@ -104,17 +132,9 @@ struct Add {
 
 impl Add {
     fn mapping(self) -> NewMapping {
-        let condition = match (self.attribute, self.filter) {
-            (Some(name), _) => Condition::Attribute {
-                name,
-                values: split_values(&self.values.unwrap_or_default()),
-            },
-            (None, Some(filter)) => Condition::Filter(filter),
-            (None, None) => Condition::Any,
-        };
         NewMapping {
             name: self.name,
-            condition,
+            condition: self.whom.condition(),
             profile: self.profile,
             storage: self.storage,
             quota_gb: self.quota_gb.and_then(|limit| limit.0),
@@ -145,23 +165,30 @@ async fn act(
         Command::Add(add) => {
             let dry_run = add.dry_run;
             let new = add.mapping();
-            if dry_run {
-                let condition = shown(&new.condition);
-                let value = json!({"name": new.name, "condition": condition, "dry_run": true});
-                return told(value, format!("Would take {condition}. Nothing was made."));
-            }
-            let (mappings, place) = directory.add_mapping(origin, new).await?;
-            let made = mappings.get(place - 1).map(to_json);
-            let text = mappings.get(place - 1).map(|mapping| {
+            let (mappings, place) = match dry_run {
+                true => directory.new_mapping(new)?,
+                false => directory.add_mapping(origin, new).await?,
+            };
+            warn(&mappings);
+            let mapping = mappings.get(place - 1);
+            let text = mapping.map(|mapping| {
+                let (takes, is) = match dry_run {
+                    true => ("would take", "would be"),
+                    false => ("takes", "is"),
+                };
                 let condition = shown(&mapping.condition);
                 format!(
-                    "Mapping {} takes {condition}; it is in place {place}.",
+                    "Mapping {} {takes} {condition}; it {is} in place {place}.",
                     mapping.name
                 )
             });
-            warn(&mappings);
             told(
-                json!({"position": place, "mapping": made, "warnings": warnings(&mappings)}),
+                json!({
+                    "position": place,
+                    "mapping": mapping.map(to_json),
+                    "warnings": warnings(&mappings),
+                    "dry_run": dry_run,
+                }),
                 text.unwrap_or_default(),
             )
         }
@@ -184,6 +211,7 @@ async fn act(
                 quota_gb: quota_gb.map(|limit| limit.0),
             };
             let mapping = directory.edit_mapping(origin, &name, edit).await?;
+            warn(&directory.mappings()?);
             told(to_json(&mapping), listed(&[mapping]))
         }
         Command::Move { name, to } => {
@@ -198,33 +226,50 @@ async fn act(
             let text = format!("Mapping {name} is removed; its accounts stay.");
             told(json!({"name": name, "removed": true}), text)
         }
-        Command::Test { file } => {
-            let body = serde_json::from_str(&read(&file)?)
-                .with_context(|| format!("{file} is not JSON"))?;
-            let parsed = resource::parse(body, ResourceType::User, directory.schemas())?;
-            let decision = directory.test_mappings(&parsed)?;
-            let mut lines: Vec<_> = decision
-                .tried
-                .iter()
-                .map(|tried| {
-                    let mark = if tried.matched {
-                        "takes it"
-                    } else {
-                        "does not"
-                    };
-                    format!("{}: {mark}: {}", tried.mapping, tried.why)
-                })
-                .collect();
-            if decision.winner.is_none() {
-                lines.push("No mapping takes it: the user would be refused.".to_owned());
-            }
-            told(Value::Object(decision.to_json()), lines.join("\n"))
+        Command::Test { file, user } => {
+            let decision = match (user, file) {
+                (Some(user), _) => directory.test_mappings_on(&user)?,
+                (None, file) => {
+                    let file = file.unwrap_or_default();
+                    let body = serde_json::from_str(&read(&file)?)
+                        .with_context(|| format!("{file} is not JSON"))?;
+                    let parsed = resource::parse(body, ResourceType::User, directory.schemas())?;
+                    directory.test_mappings(parsed)?
+                }
+            };
+            told(
+                serde_json::to_value(decision.shown())?,
+                explained(&decision),
+            )
         }
+        Command::Impact(impact) => super::impact::run(impact, directory, json).await,
     }
 }
 
+/// A decision for people: a line for each mapping that was tried.
+fn explained(decision: &Decision) -> String {
+    let mut lines: Vec<_> = decision
+        .tried
+        .iter()
+        .map(|tried| {
+            let mark = match tried.matched {
+                Some(true) => "takes it",
+                Some(false) => "does not",
+                None => "unknown",
+            };
+            format!("{}: {mark}: {}", tried.mapping, tried.why)
+        })
+        .collect();
+    if !decision.known {
+        lines.push("Nobody can know which one would take it.".to_owned());
+    } else if decision.winner.is_none() {
+        lines.push("No mapping takes it: the user would be refused.".to_owned());
+    }
+    lines.join("\n")
+}
+
 /// The place that `to` names for a mapping, from 1.
-fn position(mappings: &[Mapping], name: &str, to: &str) -> anyhow::Result<usize> {
+pub fn position(mappings: &[Mapping], name: &str, to: &str) -> anyhow::Result<usize> {
     let place = mappings.iter().position(|mapping| mapping.name == name);
     let place = place.map_or(1, |place| place + 1);
     match to {

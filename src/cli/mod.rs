@@ -1,9 +1,11 @@
 //! The command line: one file per command. A command parses its arguments, calls one function below and prints.
 
 mod demo;
+mod impact;
 mod init;
 mod mapping;
 mod profile;
+mod reclassify;
 mod report;
 mod rows;
 mod serve;
@@ -50,7 +52,7 @@ enum Command {
     Profile(profile::Arguments),
     /// Places for the data of accounts
     Storage(storage::Arguments),
-    /// List, add, preserve, activate, hold, delete and export accounts
+    /// List, add, edit, reclassify, preserve, activate, hold, delete and export accounts
     User(user::Arguments),
     /// Report on the accounts
     Report(report::Arguments),

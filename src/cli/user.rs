@@ -3,10 +3,13 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::profile::{Limit, limit};
+use super::reclassify::Reclassify;
 use super::rows::{Column, Format, Rows};
 use super::{Common, print, with_directory};
 use crate::directory::Directory;
 use crate::directory::accounts::{Act, Listed, Selection, Status, Story};
+use crate::directory::assignment::Edit;
 use crate::directory::by_hand::ByHand;
 use crate::directory::deletion::Deletion;
 use crate::directory::paging::Span;
@@ -56,6 +59,23 @@ enum Command {
         #[arg(long, value_name = "N")]
         quota_gb: Option<u32>,
     },
+    /// Give an account another profile, storage or quota by hand
+    #[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
+    Edit {
+        /// Id of the account
+        id: String,
+        /// Another profile
+        #[arg(long, value_name = "P", group = "what")]
+        profile: Option<String>,
+        /// Another storage
+        #[arg(long, value_name = "S", group = "what")]
+        storage: Option<String>,
+        /// Another quota in GB: 0 is unlimited, none follows the profile
+        #[arg(long, value_name = "N", value_parser = limit::<0>, group = "what")]
+        quota_gb: Option<Limit>,
+    },
+    /// Have the mappings decide again, by what is stored, and move the accounts that belong elsewhere
+    Reclassify(Reclassify),
     /// Write all accounts with all their fields
     Export {
         /// How to write them [default: csv]
@@ -178,6 +198,26 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
                 };
                 tell(&directory.add_account(origin, account).await?, json)
             }
+            Command::Edit {
+                id,
+                profile,
+                storage,
+                quota_gb,
+            } => {
+                let edit = Edit {
+                    profile,
+                    storage,
+                    quota_gb: quota_gb.map(|limit| limit.0),
+                };
+                let account = directory.edit_account(origin, &id, edit).await?;
+                match json {
+                    true => print(serde_json::to_string(&account)?),
+                    false => print(placed(&account)),
+                }
+            }
+            Command::Reclassify(reclassify) => {
+                super::reclassify::run(reclassify, directory, origin, json).await
+            }
             Command::Preserve { id } => {
                 tell(&directory.act(origin, &id, Act::Preserve).await?, json)
             }
@@ -296,5 +336,17 @@ fn described(account: &Listed) -> String {
     format!(
         "{} ({}) is {status}{hold}{hidden}.",
         account.email, account.id
+    )
+}
+
+/// What an account has, in a sentence.
+fn placed(account: &Listed) -> String {
+    let quota = match account.quota_gb {
+        0 => "no limit".to_owned(),
+        gb => format!("{gb} GB"),
+    };
+    format!(
+        "{} ({}) has profile {}, storage {} and {quota}.",
+        account.email, account.id, account.profile, account.storage
     )
 }

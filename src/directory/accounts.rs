@@ -210,7 +210,7 @@ fn not_found(id: &str) -> Refusal {
 }
 
 /// The id that is meant: an id itself, the username of the user that SCIM sees, or one that a single hidden one has.
-fn identified(connection: &Connection, name: &str) -> Result<String, Refusal> {
+pub(super) fn identified(connection: &Connection, name: &str) -> Result<String, Refusal> {
     if users::get(connection, name)?.is_some() {
         return Ok(name.to_owned());
     }

@@ -11,7 +11,7 @@ use super::users::{Change, taken};
 use super::{Directory, Refusal, changed};
 use crate::scim::{Error, Object, ScimType};
 use crate::store::users::{self, Assignment, ManagedBy, Standing};
-use crate::store::{profiles, storages};
+use crate::store::{profiles, profiles::Profile, storages, storages::Storage};
 
 /// Letters of an address or a name at the most: the longest address of mail has 320.
 const LETTERS: usize = 320;
@@ -78,24 +78,8 @@ fn attributes(account: &ByHand) -> Result<Object, Refusal> {
 }
 
 fn assignment(connection: &Connection, account: &ByHand) -> Result<Assignment, Refusal> {
-    let wanted = account.profile.as_deref().unwrap_or(DEFAULT);
-    let Some(profile) = profiles::named(connection, wanted)? else {
-        let present = profiles::all(connection)?.into_iter();
-        return Err(absent(
-            "profile",
-            wanted,
-            present.map(|profile| profile.name),
-        ));
-    };
-    let wanted = account.storage.as_deref().unwrap_or(DEFAULT);
-    let Some(storage) = storages::named(connection, wanted)? else {
-        let present = storages::all(connection)?.into_iter();
-        return Err(absent(
-            "storage",
-            wanted,
-            present.map(|listed| listed.storage.name),
-        ));
-    };
+    let profile = profile_named(connection, account.profile.as_deref().unwrap_or(DEFAULT))?;
+    let storage = storage_named(connection, account.storage.as_deref().unwrap_or(DEFAULT))?;
     if !storage.enabled {
         return Err(Refusal::Forbidden(format!(
             "storage {:?} is disabled; enable it or name another with --storage",
@@ -109,6 +93,28 @@ fn assignment(connection: &Connection, account: &ByHand) -> Result<Assignment, R
         mapping: None,
         activation_email: false,
     })
+}
+
+/// The profile of this name; the refusal says which there are.
+pub(super) fn profile_named(connection: &Connection, name: &str) -> Result<Profile, Refusal> {
+    if let Some(profile) = profiles::named(connection, name)? {
+        return Ok(profile);
+    }
+    let present = profiles::all(connection)?.into_iter();
+    Err(absent("profile", name, present.map(|profile| profile.name)))
+}
+
+/// The storage of this name; the refusal says which there are.
+pub(super) fn storage_named(connection: &Connection, name: &str) -> Result<Storage, Refusal> {
+    if let Some(storage) = storages::named(connection, name)? {
+        return Ok(storage);
+    }
+    let present = storages::all(connection)?.into_iter();
+    Err(absent(
+        "storage",
+        name,
+        present.map(|listed| listed.storage.name),
+    ))
 }
 
 /// The refusal of a profile or storage that is not there: it says which are.

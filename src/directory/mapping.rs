@@ -10,33 +10,45 @@ use super::Refusal;
 use super::audit::{Entry, listed};
 use crate::scim::filter::Filter;
 use crate::scim::resource::Parsed;
-use crate::scim::schema::{ENTERPRISE_URN, ResourceType, Schemas, USER_URN};
+use crate::scim::schema::{ENTERPRISE_URN, Place, ResourceType, Schemas, USER_URN};
 use crate::scim::{Error, Object, ScimType};
 use crate::store::mappings::{self, Condition, Mapping};
+use crate::store::profiles::{self, Profile};
+use crate::store::storages;
 use crate::store::users::Assignment;
-use crate::store::{profiles, storages};
 
-/// What the mappings say about a user.
-pub struct Decision {
-    /// The first from the top that matches.
-    pub winner: Option<Mapping>,
-    /// Each mapping that was tried, in order.
-    pub tried: Vec<Tried>,
+/// A user as the mappings see it.
+#[derive(Clone, Copy)]
+pub enum Seen<'a> {
+    /// As it was sent, with what will be dropped.
+    Sent(&'a Parsed),
+    /// As it is stored. What was dropped is gone: a mapping that looks at it is neither matched nor not.
+    Stored(&'a Object),
 }
 
 /// A mapping that was tried.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(rename = "MappingTried")]
 pub struct Tried {
     /// Its name.
     pub mapping: String,
-    /// Whether it matched.
-    pub matched: bool,
+    /// Whether it matched; none if that cannot be known.
+    pub matched: Option<bool>,
     /// Why, or why not.
     pub why: String,
 }
 
-/// A decision as the audit and `mapping test` show it.
+/// What the mappings say about a user.
+pub struct Decision {
+    /// The first from the top that matches; none if none does, and if nobody can know which.
+    pub winner: Option<Mapping>,
+    /// Whether the answer is sure: none above it looks at an attribute that is not kept.
+    pub known: bool,
+    /// Those that were tried, in order: the first of all, the last one matched unless none did.
+    pub tried: Vec<Tried>,
+}
+
+/// A decision as `mapping test` shows it.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "MappingDecision")]
 pub struct Shown {
@@ -50,6 +62,8 @@ pub struct Shown {
     quota_gb: Option<i64>,
     /// The mappings that were tried, from the top.
     tried: Vec<Tried>,
+    /// Whether the answer is sure: none above it looks at an attribute that is not kept.
+    known: bool,
 }
 
 impl Decision {
@@ -62,36 +76,159 @@ impl Decision {
             storage: winner.map(|mapping| mapping.storage_name.clone()),
             quota_gb: winner.and_then(|mapping| mapping.quota_gb),
             tried: self.tried.clone(),
+            known: self.known,
         }
     }
 
-    /// The same as JSON.
-    pub fn to_json(&self) -> Object {
+    /// The decision as the audit keeps it.
+    pub fn recorded(&self) -> Object {
         // Its fields always serialise, to an object.
         match serde_json::to_value(self.shown()) {
-            Ok(Value::Object(decision)) => decision,
+            Ok(Value::Object(mut decision)) => {
+                decision.shift_remove("known");
+                decision
+            }
             _ => Object::new(),
         }
     }
 }
 
-/// Tries the mappings from the top.
-pub fn decide(mappings: &[Mapping], parsed: &Parsed, schemas: &Schemas) -> Decision {
-    let mut tried = Vec::new();
-    for mapping in mappings {
-        let (matched, why) = try_one(mapping, parsed, schemas);
-        tried.push(Tried {
-            mapping: mapping.name.clone(),
-            matched,
-            why,
-        });
-        if matched {
-            let winner = Some(mapping.clone());
-            return Decision { winner, tried };
+/// The mappings, ready to decide about any number of users.
+pub struct Rules<'a> {
+    rules: Vec<Rule>,
+    schemas: &'a Schemas,
+}
+
+/// A mapping and, if it has one, its filter as it reads under the present configuration.
+struct Rule {
+    mapping: Mapping,
+    filter: Option<Result<Filter, Error>>,
+}
+
+/// Whether a mapping matches, and why or why not.
+type Answer = (Option<bool>, String);
+
+impl<'a> Rules<'a> {
+    /// These mappings, the top first.
+    pub fn new(mappings: Vec<Mapping>, schemas: &'a Schemas) -> Self {
+        let rule = |mapping: Mapping| {
+            let filter = match &mapping.condition {
+                Condition::Filter(text) => Some(Filter::parse(text, ResourceType::User, schemas)),
+                Condition::Any | Condition::Attribute { .. } => None,
+            };
+            Rule { mapping, filter }
+        };
+        Self {
+            rules: mappings.into_iter().map(rule).collect(),
+            schemas,
         }
     }
-    let winner = None;
-    Decision { winner, tried }
+
+    /// The mappings, the top first.
+    pub fn mappings(&self) -> impl Iterator<Item = &Mapping> {
+        self.rules.iter().map(|rule| &rule.mapping)
+    }
+
+    /// Tries the mappings from the top.
+    pub fn decide(&self, seen: Seen<'_>) -> Decision {
+        let mut decision = Decision {
+            winner: None,
+            known: true,
+            tried: Vec::new(),
+        };
+        for rule in &self.rules {
+            let (matched, why) = self.try_one(rule, seen);
+            decision.tried.push(Tried {
+                mapping: rule.mapping.name.clone(),
+                matched,
+                why,
+            });
+            decision.known &= matched.is_some();
+            if matched == Some(true) {
+                decision.winner = decision.known.then(|| rule.mapping.clone());
+                break;
+            }
+        }
+        decision
+    }
+
+    fn try_one(&self, rule: &Rule, seen: Seen<'_>) -> Answer {
+        match (&rule.mapping.condition, &rule.filter) {
+            (Condition::Attribute { name, values }, _) => match self.lookup(name, seen) {
+                None => (None, format!("{name} is not kept; cannot know")),
+                Some(found) if found.is_empty() => (Some(false), format!("no attribute {name}")),
+                Some(found) => match found.iter().any(|value| matches(value, values)) {
+                    true => (Some(true), format!("{name} has one of the values")),
+                    false => (Some(false), format!("{name} has none of the values")),
+                },
+            },
+            (_, Some(Ok(filter))) => self.try_filter(filter, seen),
+            // It was read when it was stored; a later configuration may know other schemas.
+            (_, Some(Err(error))) => (Some(false), format!("the filter cannot be read: {error}")),
+            (_, None) => (Some(true), "any user".to_owned()),
+        }
+    }
+
+    fn try_filter(&self, filter: &Filter, seen: Seen<'_>) -> Answer {
+        let kind = ResourceType::User;
+        let known = match seen {
+            Seen::Sent(parsed) => Ok(filter.matches(&everything(parsed), kind, self.schemas)),
+            Seen::Stored(kept) => filter.known(kept, kind, self.schemas),
+        };
+        match known {
+            Ok(true) => (Some(true), "the filter matches".to_owned()),
+            Ok(false) => (Some(false), "the filter does not match".to_owned()),
+            Err(attr) => (
+                None,
+                format!("the filter looks at {attr}, which is not kept; cannot know"),
+            ),
+        }
+    }
+
+    /// The values under an attribute's name, which compares with regard to case: a bare name is looked up in the custom
+    /// extension, then the enterprise extension, then the root; a name behind a URN in that schema alone. What is kept
+    /// and what will be dropped count alike; none if a value may have been dropped.
+    fn lookup<'s>(&self, name: &str, seen: Seen<'s>) -> Option<Vec<&'s Value>> {
+        let (bare, places) = match name.rsplit_once(':') {
+            Some((USER_URN, name)) => (name, vec![None]),
+            Some((urn, name)) => (name, vec![Some(urn)]),
+            None => {
+                let custom = self.schemas.custom_urn();
+                (name, vec![Some(custom), Some(ENTERPRISE_URN), None])
+            }
+        };
+        for urn in places {
+            let objects = match seen {
+                Seen::Stored(_) if self.drops(urn, bare) => return None,
+                Seen::Stored(kept) => [Some(kept), None],
+                Seen::Sent(parsed) => [
+                    Some(&parsed.attributes),
+                    Some(parsed.transient.attributes()),
+                ],
+            };
+            let found: Vec<_> = objects
+                .into_iter()
+                .flatten()
+                .filter_map(|object| match urn {
+                    Some(urn) => object.get(urn)?.get(bare),
+                    None => object.get(bare),
+                })
+                .collect();
+            if !found.is_empty() {
+                return Some(found);
+            }
+        }
+        Some(Vec::new())
+    }
+
+    /// Whether a value under this name, at the root or in an extension, is dropped when it is sent (design §3.4).
+    fn drops(&self, urn: Option<&str>, name: &str) -> bool {
+        let place = match urn {
+            Some(urn) => self.schemas.under(ResourceType::User, urn, name),
+            None => self.schemas.at_root(ResourceType::User, name),
+        };
+        place == Place::Unknown
+    }
 }
 
 /// Chooses for a new user, in the transaction that creates it. `entry` keeps each mapping tried and why.
@@ -101,8 +238,8 @@ pub fn classify(
     schemas: &Schemas,
     entry: &mut Entry,
 ) -> Result<Assignment, Refusal> {
-    let decision = decide(&mappings::all(connection)?, parsed, schemas);
-    entry.mapping = Some(decision.to_json());
+    let decision = Rules::new(mappings::all(connection)?, schemas).decide(Seen::Sent(parsed));
+    entry.mapping = Some(decision.recorded());
     let Some(mapping) = decision.winner else {
         entry.because(format!("attributes seen: {}", listed(&parsed.names())));
         return Err(Error::new(
@@ -129,38 +266,17 @@ pub fn classify(
 
 /// Refuses unless the profile has a free place for one more active account.
 pub fn claim_place(connection: &Connection, profile: i64) -> Result<(), Refusal> {
-    let profile = profiles::get(connection, profile)?;
+    has_place(&profiles::get(connection, profile)?)
+}
+
+/// Refuses a profile that has all the active accounts that it may have.
+pub fn has_place(profile: &Profile) -> Result<(), Refusal> {
     match profile.max_users {
         Some(max) if profile.active_accounts >= max => Err(Refusal::Forbidden(format!(
             "profile {:?} is full: it has its {max} active accounts; raise its limit or preserve an account",
             profile.name
         ))),
         _ => Ok(()),
-    }
-}
-
-/// Whether a mapping matches, and why or why not.
-fn try_one(mapping: &Mapping, parsed: &Parsed, schemas: &Schemas) -> (bool, String) {
-    match &mapping.condition {
-        Condition::Any => (true, "any user".to_owned()),
-        Condition::Attribute { name, values } => {
-            let found = lookup(name, parsed, schemas);
-            if found.is_empty() {
-                return (false, format!("no attribute {name}"));
-            }
-            match found.iter().any(|value| matches(value, values)) {
-                true => (true, format!("{name} has one of the values")),
-                false => (false, format!("{name} has none of the values")),
-            }
-        }
-        Condition::Filter(text) => match Filter::parse(text, ResourceType::User, schemas) {
-            Ok(filter) => match filter.matches(&everything(parsed), ResourceType::User, schemas) {
-                true => (true, "the filter matches".to_owned()),
-                false => (false, "the filter does not match".to_owned()),
-            },
-            // It was read when it was stored; a later configuration may know other schemas.
-            Err(error) => (false, format!("the filter cannot be read: {error}")),
-        },
     }
 }
 
@@ -182,37 +298,6 @@ fn everything(parsed: &Parsed) -> Object {
     all
 }
 
-/// The values under an attribute's name, which compares with regard to case: a bare name is looked up in the custom
-/// extension, then the enterprise extension, then the root; a name behind a URN in that schema alone. What is kept
-/// and what will be dropped count alike.
-fn lookup<'a>(name: &str, parsed: &'a Parsed, schemas: &Schemas) -> Vec<&'a Value> {
-    let objects = [&parsed.attributes, parsed.transient.attributes()];
-    let under = |urn: &str, name: &str| -> Vec<&'a Value> {
-        let extensions = objects.iter().filter_map(|object| object.get(urn));
-        extensions
-            .filter_map(|extension| extension.get(name))
-            .collect()
-    };
-    let at_root = |name| {
-        objects
-            .iter()
-            .filter_map(|object| object.get(name))
-            .collect()
-    };
-    match name.rsplit_once(':') {
-        Some((USER_URN, name)) => return at_root(name),
-        Some((urn, name)) => return under(urn, name),
-        None => {}
-    }
-    for urn in [schemas.custom_urn(), ENTERPRISE_URN] {
-        let found = under(urn, name);
-        if !found.is_empty() {
-            return found;
-        }
-    }
-    at_root(name)
-}
-
 /// Whether a value, or one within it, is one of `wanted`, with regard to case.
 fn matches(value: &Value, wanted: &[String]) -> bool {
     match value {
@@ -225,3 +310,6 @@ fn matches(value: &Value, wanted: &[String]) -> bool {
         Value::Null => false,
     }
 }
+
+#[cfg(test)]
+mod properties;

@@ -1,17 +1,18 @@
 //! Mappings: the administrator's acts on the rules and their order, and what they would do (design §3.6). How they
 //! decide is in [`mapping`](super::mapping).
 
+use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::audit::{Entry, Origin};
-use super::mapping::{Decision, decide};
-use super::names::{checked, taken};
-use super::{Directory, Refusal, changed, profiles, storages};
+use super::mapping::{Decision, Rules, Seen};
+use super::names::{bounded, checked, taken};
+use super::{Directory, Refusal, accounts, changed, profiles, storages, users};
 use crate::scim::filter::Filter;
 use crate::scim::resource::Parsed;
-use crate::scim::schema::ResourceType;
+use crate::scim::schema::{ResourceType, Schemas};
 use crate::scim::{Error, ScimType};
 use crate::store::mappings as table;
 pub use crate::store::mappings::{Condition, Mapping};
@@ -44,6 +45,37 @@ pub struct Edit {
     pub storage: Option<String>,
     /// Another quota in GB; `Some(None)` follows the profile.
     pub quota_gb: Option<Option<i64>>,
+}
+
+/// Letters in the name of an attribute at the most, the URN before it among them.
+const ATTRIBUTE_LETTERS: usize = 400;
+
+impl NewMapping {
+    /// The same with its name trimmed; refused if it can take nobody, whatever is sent.
+    fn checked(self, schemas: &Schemas) -> Result<Self, Refusal> {
+        let condition = match self.condition {
+            Condition::Any => Condition::Any,
+            Condition::Attribute { name, values } => {
+                if values.is_empty() {
+                    return Err(wrong(
+                        "the list of values is empty; name at least one, or take any user",
+                    ));
+                }
+                let name = bounded("the name of an attribute", &name, ATTRIBUTE_LETTERS)?;
+                Condition::Attribute { name, values }
+            }
+            Condition::Filter(filter) => {
+                Filter::parse(&filter, ResourceType::User, schemas)?;
+                Condition::Filter(filter)
+            }
+        };
+        let name = checked("mapping", &self.name)?;
+        Ok(Self {
+            name,
+            condition,
+            ..self
+        })
+    }
 }
 
 /// The values of a list as an administrator writes it: apart at `;` if there is one, else at `,`, without blanks around
@@ -157,40 +189,26 @@ impl Directory {
         let schemas = self.view.schemas.clone();
         let entry = Entry::new("mapping.add", 0).about("mapping", None);
         self.change(origin, entry, move |connection, entry, _| {
-            let name = checked("mapping", &new.name)?;
-            entry.target_name = Some(name.clone());
-            if let Condition::Filter(filter) = &new.condition {
-                Filter::parse(filter, ResourceType::User, &schemas)?;
+            let new = new.checked(&schemas)?;
+            entry.target_name = Some(new.name.clone());
+            let (mut mappings, place) = with_new(connection, new, None)?;
+            if let Some(mapping) = mappings.get_mut(place - 1) {
+                mapping.id = table::insert(connection, mapping)?;
+                entry.changes = Some(changed(&Value::Null, &to_json(mapping)));
             }
-            let mut mappings = table::all(connection)?;
-            if mappings.iter().any(|mapping| mapping.name == name) {
-                return Err(taken("mapping", &name));
-            }
-            let profile = profiles::existing(connection, &new.profile)?;
-            let storage = storages::existing(connection, &new.storage)?;
-            let mut mapping = Mapping {
-                id: 0,
-                name,
-                condition: new.condition,
-                profile: profile.id,
-                storage: storage.id,
-                profile_name: profile.name,
-                storage_name: storage.name,
-                quota_gb: new.quota_gb,
-                activation_email: new.activation_email,
-            };
-            mapping.id = table::insert(connection, &mapping)?;
-            entry.changes = Some(changed(&Value::Null, &to_json(&mapping)));
-            let last_is_any = mappings
-                .last()
-                .is_some_and(|last| last.condition == Condition::Any);
-            let place = mappings.len() - usize::from(last_is_any);
-            mappings.insert(place, mapping);
             table::reorder(connection, &mappings)?;
-            entry.because(format!("in place {}", place + 1));
-            Ok((mappings, place + 1))
+            entry.because(format!("in place {place}"));
+            Ok((mappings, place))
         })
         .await
+    }
+
+    /// What [`Directory::add_mapping`] would make, or why it would not. Changes nothing.
+    pub fn new_mapping(&self, new: NewMapping) -> Result<(Vec<Mapping>, usize), Refusal> {
+        let new = new.checked(self.schemas())?;
+        self.store
+            .readers
+            .short(|connection| with_new(connection, new, None))
     }
 
     /// Changes a mapping's name or target. Later creations follow it; the accounts that it made stay as they are.
@@ -249,18 +267,9 @@ impl Directory {
         let entry = Entry::new("mapping.move", 0).about("mapping", None);
         self.change(origin, entry, move |connection, entry, _| {
             entry.target_name = Some(name.clone());
-            let mut mappings = table::all(connection)?;
-            let place = place_of(&mappings, &name)?;
-            if !(1..=mappings.len()).contains(&position) {
-                return Err(Refusal::Invalid(Error::new(
-                    ScimType::InvalidValue,
-                    format!("there are {} places; 1 is the top", mappings.len()),
-                )));
-            }
-            let mapping = mappings.remove(place);
-            mappings.insert(position - 1, mapping);
+            let (mappings, before) = moved(table::all(connection)?, &name, position)?;
             entry.record(changed(
-                &json!({"position": place + 1}),
+                &json!({"position": before}),
                 &json!({"position": position}),
             ));
             table::reorder(connection, &mappings)?;
@@ -290,9 +299,107 @@ impl Directory {
     }
 
     /// What the mappings would decide for a new user, without writing anything.
-    pub fn test_mappings(&self, parsed: &Parsed) -> Result<Decision, Refusal> {
-        Ok(decide(&self.mappings()?, parsed, self.schemas()))
+    pub fn test_mappings(&self, mut parsed: Parsed) -> Result<Decision, Refusal> {
+        users::active(&mut parsed.attributes);
+        Ok(Rules::new(self.mappings()?, self.schemas()).decide(Seen::Sent(&parsed)))
     }
+
+    /// What the mappings would decide for the user with this id or username, by what is stored of it.
+    pub fn test_mappings_on(&self, name: &str) -> Result<Decision, Refusal> {
+        self.store.readers.short(|connection| {
+            let user = accounts::found(connection, &accounts::identified(connection, name)?)?;
+            let rules = Rules::new(table::all(connection)?, self.schemas());
+            Ok(rules.decide(Seen::Stored(&user.resource)))
+        })
+    }
+}
+
+/// A change of the mappings that is only thought of.
+#[derive(Debug, Clone)]
+pub enum Plan {
+    /// None: the mappings as they stand.
+    Present,
+    /// A mapping that is not there yet, in this place, from 1, or where it would enter.
+    New(NewMapping, Option<usize>),
+    /// A mapping of this name in another place, from 1.
+    Move(String, usize),
+}
+
+impl Plan {
+    /// Refuses a new mapping that could not be made.
+    pub(super) fn checked(self, schemas: &Schemas) -> Result<Self, Refusal> {
+        Ok(match self {
+            Self::New(new, at) => Self::New(new.checked(schemas)?, at),
+            plan => plan,
+        })
+    }
+
+    /// The mappings as they would be, the top first.
+    pub(super) fn mappings(self, connection: &Connection) -> Result<Vec<Mapping>, Refusal> {
+        match self {
+            Self::Present => Ok(table::all(connection)?),
+            Self::New(new, at) => Ok(with_new(connection, new, at)?.0),
+            Self::Move(name, position) => Ok(moved(table::all(connection)?, &name, position)?.0),
+        }
+    }
+}
+
+/// The mappings with a new one among them, which is not stored and has no row number, and its place, from 1. It enters
+/// last, but above a trailing mapping for any user (design §8), unless `at` says where.
+fn with_new(
+    connection: &Connection,
+    new: NewMapping,
+    at: Option<usize>,
+) -> Result<(Vec<Mapping>, usize), Refusal> {
+    let mut mappings = table::all(connection)?;
+    if mappings.iter().any(|mapping| mapping.name == new.name) {
+        return Err(taken("mapping", &new.name));
+    }
+    let profile = profiles::existing(connection, &new.profile)?;
+    let storage = storages::existing(connection, &new.storage)?;
+    let last_is_any = mappings
+        .last()
+        .is_some_and(|last| last.condition == Condition::Any);
+    let place = at.unwrap_or(mappings.len() + 1 - usize::from(last_is_any));
+    in_range(place, mappings.len() + 1)?;
+    let mapping = Mapping {
+        id: 0,
+        name: new.name,
+        condition: new.condition,
+        profile: profile.id,
+        storage: storage.id,
+        profile_name: profile.name,
+        storage_name: storage.name,
+        quota_gb: new.quota_gb,
+        activation_email: new.activation_email,
+    };
+    mappings.insert(place - 1, mapping);
+    Ok((mappings, place))
+}
+
+/// The mappings with one of them in another place, and where it was, from 1.
+fn moved(
+    mut mappings: Vec<Mapping>,
+    name: &str,
+    position: usize,
+) -> Result<(Vec<Mapping>, usize), Refusal> {
+    let place = place_of(&mappings, name)?;
+    in_range(position, mappings.len())?;
+    let mapping = mappings.remove(place);
+    mappings.insert(position - 1, mapping);
+    Ok((mappings, place + 1))
+}
+
+/// Refuses a place that is none of these many.
+fn in_range(place: usize, places: usize) -> Result<(), Refusal> {
+    match (1..=places).contains(&place) {
+        true => Ok(()),
+        false => Err(wrong(format!("there are {places} places; 1 is the top"))),
+    }
+}
+
+fn wrong(detail: impl Into<String>) -> Refusal {
+    Refusal::Invalid(Error::new(ScimType::InvalidValue, detail))
 }
 
 fn not_found(name: &str) -> Refusal {

@@ -6,12 +6,14 @@
 
 pub mod account;
 pub mod accounts;
+pub mod assignment;
 pub mod audit;
 pub mod auto_delete;
 pub mod by_hand;
 pub mod deletion;
 mod expiry;
 pub mod groups;
+pub mod impact;
 pub mod lifecycle;
 pub mod mapping;
 pub mod mappings;
@@ -19,6 +21,7 @@ mod names;
 pub mod paging;
 pub mod profiles;
 pub mod reading;
+pub mod reclassify;
 pub mod refusal;
 pub mod reports;
 pub mod setup;

@@ -333,7 +333,7 @@ impl Change<'_> {
 }
 
 /// `active` of a resource; true where it is absent, and then written into it (design §8).
-fn active(attributes: &mut Object) -> bool {
+pub(super) fn active(attributes: &mut Object) -> bool {
     attributes
         .entry("active")
         .or_insert(Value::Bool(true))

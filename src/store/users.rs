@@ -1,9 +1,10 @@
 //! Statements over `user` and `user_email`.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, named_params};
+use rusqlite::{Connection, Row, named_params, params_from_iter};
 use serde_json::Value;
 
+use super::lower::Condition;
 use super::text::{self, words};
 use super::{Error, open::optional};
 use crate::scim::Object;
@@ -75,8 +76,8 @@ impl Standing {
     }
 }
 
-/// What a mapping gave the account when it was created.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What the account was given: by a mapping when it was created, or by hand.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Assignment {
     /// Row of `profile`.
     pub profile: i64,
@@ -84,7 +85,7 @@ pub struct Assignment {
     pub storage: i64,
     /// The account's own quota in GB; 0 is unlimited; none follows the profile.
     pub quota_gb: Option<i64>,
-    /// Name of the mapping that decided.
+    /// Name of the mapping that decided; none if an administrator did.
     pub mapping: Option<String>,
     /// Whether the local product shall send an activation mail.
     pub activation_email: bool,
@@ -261,6 +262,34 @@ pub fn hidden_ids(connection: &Connection, user_name: &str) -> Result<Vec<String
     )?;
     let rows = statement.query_map([username_key(user_name)], |row| row.get(0))?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Gives the users that SCIM sees and `condition` selects to `each`, one at a time and the oldest first: those behind row
+/// `after`, `most` of them if that is said.
+pub fn each_present<E: From<Error>>(
+    connection: &Connection,
+    condition: &Condition,
+    after: i64,
+    most: Option<u64>,
+    mut each: impl FnMut(User) -> Result<(), E>,
+) -> Result<(), E> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM user WHERE {VISIBLE} AND seq > ? AND {} ORDER BY seq LIMIT ?",
+        condition.sql
+    );
+    let most = most.and_then(|most| i64::try_from(most).ok()).unwrap_or(-1);
+    let (after, most) = (after.into(), most.into());
+    let parameters = std::iter::once(&after)
+        .chain(&condition.parameters)
+        .chain([&most]);
+    let mut statement = connection.prepare(&sql).map_err(Error::from)?;
+    let rows = statement
+        .query_map(params_from_iter(parameters), read)
+        .map_err(Error::from)?;
+    for row in rows {
+        each(row.map_err(Error::from)?)?;
+    }
+    Ok(())
 }
 
 /// Takes a user out of the file for good, with its addresses and memberships.

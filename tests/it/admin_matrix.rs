@@ -217,9 +217,9 @@ struct Ids {
 }
 
 /// A token of each kind, with the status that refuses it for reading, and for acts; none where it does.
-struct Tokens(Vec<(&'static str, Option<String>, Option<u16>, Option<u16>)>);
+type Token = (&'static str, Option<String>, Option<u16>, Option<u16>);
 
-fn tokens(app: &TestApp) -> Tokens {
+fn tokens(app: &TestApp) -> Vec<Token> {
     let made = |name: &str, scope: &str| {
         let token = app.cli_json(["token", "create", name, "--scope", scope]);
         (
@@ -237,7 +237,7 @@ fn tokens(app: &TestApp) -> Tokens {
     let wrong = format!("slt_{expired}_{}", "z".repeat(40));
     let no_such = format!("slt_{}_{}", "z".repeat(10), "z".repeat(40));
     let (no, not_this) = (Some(401), Some(403));
-    Tokens(vec![
+    vec![
         ("none", None, no, no),
         ("shapeless", Some("secret".to_owned()), no, no),
         ("no such", Some(no_such), no, no),
@@ -257,14 +257,14 @@ fn tokens(app: &TestApp) -> Tokens {
             None,
             None,
         ),
-    ])
+    ]
 }
 
 #[tokio::test]
 async fn every_operation_by_every_token() {
     let app = TestApp::start();
     let admin = Admin::new(&app).await;
-    let Tokens(tokens) = tokens(&app);
+    let tokens = tokens(&app);
     let user = |email: &str| {
         app.cli_json(["user", "add", email])["id"]
             .as_str()
@@ -335,7 +335,7 @@ async fn every_operation_by_every_token() {
 #[tokio::test]
 async fn every_endpoint_of_scim_by_every_token() {
     let app = TestApp::start();
-    let Tokens(tokens) = tokens(&app);
+    let tokens = tokens(&app);
     let user = app
         .client
         .create(json!({"userName": "user@x.test"}))

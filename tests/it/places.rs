@@ -236,3 +236,71 @@ async fn the_view_tells_the_quota_in_force_and_when_an_account_is_due() {
         (&json!(1), &Value::Null)
     );
 }
+
+/// Design §8 Accounts view: the columns are public, in this order, and the README tells each.
+#[test]
+fn the_columns_of_the_view_are_those_of_the_readme() {
+    let home = crate::home::Home::new();
+    let columns: Vec<_> = home
+        .rows("SELECT name FROM pragma_table_info('accounts')", [])
+        .into_iter()
+        .map(|column| column["name"].as_str().unwrap().to_owned())
+        .collect();
+    let readme = include_str!("../../README.md");
+    let (_, section) = readme
+        .split_once("## What the local product reads")
+        .unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let told = section.lines().filter(|line| line.starts_with("| `"));
+    let told: Vec<_> = told
+        .filter_map(|line| line.split(" | ").next())
+        .flat_map(|names| names.split('`').skip(1).step_by(2))
+        .collect();
+    assert_eq!(columns, told);
+}
+
+/// Design §3.4: a configuration list names attributes of the custom extension, unknown ones and whole extensions to keep.
+#[tokio::test]
+async fn what_the_configuration_keeps_is_stored_returned_and_known() {
+    const CUSTOM: &str = "urn:ietf:params:scim:schemas:extension:Druva:2.0:User";
+    const OTHER: &str = "urn:example:hr:2.0:User";
+    let mut app = TestApp::start();
+    app.stop();
+    let file = app.data().join("scimlite.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let keep = format!("[schema]\nkeep = [\"city\", \"{OTHER}\"]\n");
+    std::fs::write(&file, text.replacen("[schema]\n", &keep, 1)).unwrap();
+    app.resume();
+    let user = json!({
+        "userName": "anna@example.test", "company": "Acme", (CUSTOM): {"city": "Pune", "floor": "3"},
+        (OTHER): {"shoes": "40"},
+    });
+    let made = app.client.create(user).await.expect(201);
+    assert_eq!(made.json[CUSTOM], json!({"city": "Pune"}));
+    assert_eq!(made.json[OTHER], json!({"shoes": "40"}));
+    assert_eq!(made.json["company"], Value::Null);
+    let target = ["--profile", "Default", "--storage", "Default"];
+    let name = format!("{OTHER}:shoes");
+    for (attribute, value, known) in [
+        ("city", "Pune", true),
+        (&*name, "40", true),
+        ("floor", "3", false),
+    ] {
+        let whom = [
+            "mapping",
+            "add",
+            value,
+            "--attribute",
+            attribute,
+            "--values",
+            value,
+        ];
+        app.cli_json(whom.into_iter().chain(target));
+        let told = app.cli_json(["mapping", "test", "--user", &made.id()]);
+        assert_eq!(told["known"], known, "{attribute}");
+        if known {
+            assert_eq!(told["mapping"], value, "{attribute}");
+        }
+        app.cli_json(["mapping", "remove", value]);
+    }
+}

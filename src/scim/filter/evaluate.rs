@@ -217,7 +217,7 @@ impl Filter {
     }
 
     /// Whether `node`, a resource or an element as `scope` says, matches.
-    fn holds(&self, scope: Scope<'_>, node: &Object) -> bool {
+    pub(super) fn holds(&self, scope: Scope<'_>, node: &Object) -> bool {
         match self {
             Self::And(terms) => terms.iter().all(|term| term.holds(scope, node)),
             Self::Or(terms) => terms.iter().any(|term| term.holds(scope, node)),

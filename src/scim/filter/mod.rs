@@ -2,6 +2,7 @@
 //! SQL by the store.
 
 pub mod evaluate;
+pub mod known;
 pub mod parse;
 #[cfg(test)]
 mod properties;

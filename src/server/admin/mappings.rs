@@ -189,6 +189,6 @@ async fn remove(call: Call) -> Result<Done, Failure> {
 async fn test(call: Call<Nothing, Object>) -> Result<Shown<mapping::Shown>, Failure> {
     let user = Value::Object(call.body);
     let parsed = resource::parse(user, ResourceType::User, call.directory.schemas())?;
-    let decision = call.directory.test_mappings(&parsed)?;
+    let decision = call.directory.test_mappings(parsed)?;
     Ok(Shown(decision.shown()))
 }
