@@ -400,7 +400,14 @@ async fn a_command_and_a_request_do_the_same() {
         let command: Vec<_> = command.iter().map(String::as_str).collect();
         let said = told(&by_command, &command);
         let answer = admin.call(method, &named(&by_request, path), body).await;
-        let said = masked(&said, &by_command);
+        let mut said = masked(&said, &by_command);
+        if let Some(said) = said
+            .as_object_mut()
+            .filter(|_| command.contains(&"mapping"))
+        {
+            // A request makes a mapping; what a command would make, it shows by `--dry-run`.
+            said.remove("dry_run");
+        }
         let answered = match answer.status {
             // A command says in words that it is done.
             204 => said.clone(),
