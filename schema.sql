@@ -12,19 +12,22 @@ CREATE TABLE appliance (
 
 -- Named bundles of settings for accounts.
 CREATE TABLE profile (
-    id                INTEGER PRIMARY KEY,
-    name              TEXT NOT NULL UNIQUE,
-    max_users         INTEGER CHECK (max_users >= 0),          -- active accounts; null: no limit
-    quota_gb          INTEGER CHECK (quota_gb >= 0),           -- default of its accounts; 0 or null: unlimited
-    delete_after_days INTEGER CHECK (delete_after_days >= 1),  -- for preserved accounts; null: never
-    active_accounts   INTEGER NOT NULL DEFAULT 0               -- kept by the triggers below
+    id                 INTEGER PRIMARY KEY,
+    name               TEXT NOT NULL UNIQUE,
+    max_users          INTEGER CHECK (max_users >= 0),          -- active accounts; null: no limit
+    quota_gb           INTEGER CHECK (quota_gb >= 0),           -- default of its accounts; 0 or null: unlimited
+    delete_after_days  INTEGER CHECK (delete_after_days >= 1),  -- for preserved accounts; null: never
+    active_accounts    INTEGER NOT NULL DEFAULT 0,              -- both kept by the triggers below
+    preserved_accounts INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- Named places for the data of accounts.
 CREATE TABLE storage (
-    id      INTEGER PRIMARY KEY,
-    name    TEXT NOT NULL UNIQUE,
-    enabled INTEGER NOT NULL CHECK (enabled IN (0, 1))
+    id                 INTEGER PRIMARY KEY,
+    name               TEXT NOT NULL UNIQUE,
+    enabled            INTEGER NOT NULL CHECK (enabled IN (0, 1)),
+    active_accounts    INTEGER NOT NULL DEFAULT 0,  -- both kept by the triggers below
+    preserved_accounts INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- The ordered rules that give a new account its profile and storage.
@@ -67,11 +70,13 @@ CREATE TABLE user (
     activation_email INTEGER NOT NULL CHECK (activation_email IN (0, 1)),
     managed_by       TEXT NOT NULL CHECK (managed_by IN ('idp', 'manual')),
     scim_visible     INTEGER NOT NULL CHECK (scim_visible IN (0, 1)),  -- 0 after DELETE
+    removed          INTEGER,  -- row of `audit` that tells of the DELETE: who was removed later has the higher number
     legal_hold       INTEGER NOT NULL DEFAULT 0 CHECK (legal_hold IN (0, 1)),
     created          TEXT NOT NULL,
     modified         TEXT NOT NULL,
     CHECK ((status = 'preserved') = (preserved_by IS NOT NULL)),
-    CHECK ((status = 'preserved') = (preserved_at IS NOT NULL))
+    CHECK ((status = 'preserved') = (preserved_at IS NOT NULL)),
+    CHECK ((scim_visible = 0) = (removed IS NOT NULL))
 ) STRICT;
 -- Refuse a second visible user of the same userName, and one whose account would have the same name.
 CREATE UNIQUE INDEX user_visible_name ON user (user_name_key) WHERE scim_visible = 1;
@@ -121,29 +126,43 @@ CREATE TABLE group_group (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX group_group_subgroup ON group_group (subgroup);
 
-CREATE TRIGGER user_counted AFTER INSERT ON user WHEN new.status = 'active' BEGIN
-    UPDATE profile SET active_accounts = active_accounts + 1 WHERE id = new.profile;
+-- The counts of profiles and storages.
+CREATE TRIGGER user_counted AFTER INSERT ON user BEGIN
+    UPDATE profile SET active_accounts = active_accounts + (new.status = 'active'),
+        preserved_accounts = preserved_accounts + (new.status = 'preserved') WHERE id = new.profile;
+    UPDATE storage SET active_accounts = active_accounts + (new.status = 'active'),
+        preserved_accounts = preserved_accounts + (new.status = 'preserved') WHERE id = new.storage;
 END;
-CREATE TRIGGER user_recounted AFTER UPDATE OF status, profile ON user
-WHEN old.status <> new.status OR old.profile <> new.profile BEGIN
-    UPDATE profile SET active_accounts = active_accounts - 1 WHERE id = old.profile AND old.status = 'active';
-    UPDATE profile SET active_accounts = active_accounts + 1 WHERE id = new.profile AND new.status = 'active';
+CREATE TRIGGER user_uncounted AFTER DELETE ON user BEGIN
+    UPDATE profile SET active_accounts = active_accounts - (old.status = 'active'),
+        preserved_accounts = preserved_accounts - (old.status = 'preserved') WHERE id = old.profile;
+    UPDATE storage SET active_accounts = active_accounts - (old.status = 'active'),
+        preserved_accounts = preserved_accounts - (old.status = 'preserved') WHERE id = old.storage;
 END;
-CREATE TRIGGER user_uncounted AFTER DELETE ON user WHEN old.status = 'active' BEGIN
-    UPDATE profile SET active_accounts = active_accounts - 1 WHERE id = old.profile;
+CREATE TRIGGER user_recounted AFTER UPDATE OF status, profile, storage ON user
+WHEN old.status <> new.status OR old.profile <> new.profile OR old.storage <> new.storage BEGIN
+    UPDATE profile SET active_accounts = active_accounts - (old.status = 'active'),
+        preserved_accounts = preserved_accounts - (old.status = 'preserved') WHERE id = old.profile;
+    UPDATE storage SET active_accounts = active_accounts - (old.status = 'active'),
+        preserved_accounts = preserved_accounts - (old.status = 'preserved') WHERE id = old.storage;
+    UPDATE profile SET active_accounts = active_accounts + (new.status = 'active'),
+        preserved_accounts = preserved_accounts + (new.status = 'preserved') WHERE id = new.profile;
+    UPDATE storage SET active_accounts = active_accounts + (new.status = 'active'),
+        preserved_accounts = preserved_accounts + (new.status = 'preserved') WHERE id = new.storage;
 END;
 
 -- Bearer tokens. The secret itself is nowhere.
 CREATE TABLE token (
-    id        TEXT PRIMARY KEY,
-    name      TEXT NOT NULL,
-    scope     TEXT NOT NULL CHECK (scope IN ('provision', 'read', 'admin')),
-    phc       TEXT NOT NULL,  -- argon2id of the secret, PHC string
-    created   TEXT NOT NULL,
-    expires   TEXT NOT NULL,
-    revoked   TEXT,
-    replaced  TEXT,           -- id of the token that `rotate` made in its place
-    last_used TEXT
+    id          TEXT PRIMARY KEY,
+    name        TEXT NOT NULL,
+    scope       TEXT NOT NULL CHECK (scope IN ('provision', 'read', 'admin')),
+    phc         TEXT NOT NULL,  -- argon2id of the secret, PHC string
+    fingerprint INTEGER NOT NULL CHECK (fingerprint BETWEEN 0 AND 65535),  -- 16 bits of the secret's 200
+    created     TEXT NOT NULL,
+    expires     TEXT NOT NULL,
+    revoked     TEXT,
+    replaced    TEXT,           -- id of the token that `rotate` made in its place
+    last_used   TEXT
 ) STRICT, WITHOUT ROWID;
 
 -- What was done, by whom and why: one row for each mutating request and each act, chained by `hash`.
@@ -167,6 +186,12 @@ CREATE TABLE audit (
     hash        TEXT NOT NULL
 ) STRICT;
 CREATE INDEX audit_target ON audit (target_id) WHERE target_id IS NOT NULL;
+
+-- Receivers that the audit is forwarded to, and the last row that each is known to have.
+CREATE TABLE forwarding (
+    destination TEXT PRIMARY KEY,
+    seq         INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 -- Public and stable: what a local product reads.
 CREATE VIEW accounts AS

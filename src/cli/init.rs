@@ -1,22 +1,18 @@
 //! `scimlite init`: makes what a new appliance needs. What is there already stays as it is.
 
-use std::fs::{DirBuilder, OpenOptions, Permissions};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Common, configuration, print};
+use super::files::{make_directory, write_whole};
+use super::{Common, cert, configuration, print};
 use crate::config::{self, Config};
 use crate::directory::audit::Origin;
 use crate::directory::setup::{self, FirstTokens};
 use crate::directory::system_clock;
 use crate::scim::Object;
-use crate::server::trial_certificate;
 
 /// Arguments of `init`.
 #[derive(Args)]
@@ -102,8 +98,7 @@ pub fn initialise(common: &Common, host: &str) -> anyhow::Result<Initialised> {
         write_whole(&configuration_file, &config::template(host))?;
     }
     let config = configuration(common)?;
-    let ca_file = data.join("ca.crt");
-    make_certificate(&config, &ca_file)?;
+    make_certificate(&config)?;
     let database = config.database();
     let tokens = match database.exists() {
         true => None,
@@ -111,36 +106,22 @@ pub fn initialise(common: &Common, host: &str) -> anyhow::Result<Initialised> {
             &database,
             &Origin::command_line(),
             &system_clock(),
+            config.directory.longest_days,
         )?),
     };
     Ok(Initialised {
+        ca_file: cert::ca_file(&config),
         config,
-        ca_file,
         tokens,
     })
 }
 
-/// Makes `path` for its owner alone. A directory that is there keeps its mode, unless it is empty: then it becomes the
-/// appliance's.
-fn make_directory(path: &Path) -> anyhow::Result<()> {
-    let cannot = || format!("cannot make {}", path.display());
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .with_context(cannot)?;
-    if path.read_dir().with_context(cannot)?.next().is_none() {
-        std::fs::set_permissions(path, Permissions::from_mode(0o700)).with_context(cannot)?;
-    }
-    Ok(())
-}
-
 /// Makes the trial certificate for the configured host, unless the configuration's files are there.
-fn make_certificate(config: &Config, ca_file: &Path) -> anyhow::Result<()> {
+fn make_certificate(config: &Config) -> anyhow::Result<()> {
     let files = [&config.tls.certificate, &config.tls.key];
     match files.map(|file| file.exists()) {
-        [true, true] => return Ok(()),
-        [false, false] => {}
+        [true, true] => Ok(()),
+        [false, false] => cert::make(config),
         [certificate, _] => {
             let [certificate_file, key_file] = files.map(|file| file.display());
             match certificate {
@@ -153,34 +134,4 @@ fn make_certificate(config: &Config, ca_file: &Path) -> anyhow::Result<()> {
             }
         }
     }
-    let made = trial_certificate::generate(&config.host, SystemTime::now())
-        .with_context(|| format!("cannot make a certificate for {}", config.host))?;
-    for (file, text) in [
-        (ca_file, made.ca.as_str()),
-        (&config.tls.key, &made.key),
-        (&config.tls.certificate, &made.certificate),
-    ] {
-        if let Some(parent) = file.parent() {
-            make_directory(parent)?;
-        }
-        write_whole(file, text)?;
-    }
-    Ok(())
-}
-
-/// Writes a file for its owner alone. It appears under its name only when it is complete.
-fn write_whole(path: &Path, text: &str) -> anyhow::Result<()> {
-    let unfinished = path.with_extension("new");
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&unfinished)
-        .and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.sync_all()
-        })
-        .and_then(|()| std::fs::rename(&unfinished, path))
-        .with_context(|| format!("cannot write {}", path.display()))
 }

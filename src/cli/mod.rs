@@ -1,12 +1,21 @@
 //! The command line: one file per command. A command parses its arguments, calls one function below and prints.
 
+mod backup;
+mod cert;
+mod check;
 mod demo;
+mod files;
 mod impact;
+mod import;
 mod init;
+mod lock;
+mod log;
 mod mapping;
 mod profile;
+mod progress;
 mod reclassify;
 mod report;
+mod restore;
 mod rows;
 mod serve;
 mod storage;
@@ -44,6 +53,10 @@ enum Command {
     Serve(serve::Arguments),
     /// Make a trial appliance in ./scimlite-data, serve it and print what to paste into Entra
     Demo,
+    /// Validate configuration, certificate, database, permissions, space and ports
+    Check(check::Arguments),
+    /// Make a certificate for trials
+    Cert(cert::Arguments),
     /// Make, list, rotate and revoke tokens
     Token(token::Arguments),
     /// The rules that give new accounts their profile and storage
@@ -56,6 +69,10 @@ enum Command {
     User(user::Arguments),
     /// Report on the accounts
     Report(report::Arguments),
+    /// Copy the database to a file, verified, also while the server runs
+    Backup(backup::Arguments),
+    /// Put a backup in the place of the database; the server must not run
+    Restore(restore::Arguments),
 }
 
 /// What every command takes.
@@ -89,12 +106,16 @@ pub fn run() -> ExitCode {
         Command::Init(arguments) => init::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Demo => demo::run(),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Cert(arguments) => cert::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
         Command::Mapping(arguments) => mapping::run(arguments),
         Command::Profile(arguments) => profile::run(arguments),
         Command::Storage(arguments) => storage::run(arguments),
         Command::User(arguments) => user::run(arguments),
         Command::Report(arguments) => report::run(arguments),
+        Command::Backup(arguments) => backup::run(&arguments),
+        Command::Restore(arguments) => restore::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -122,7 +143,12 @@ fn open_directory(config: &Config) -> anyhow::Result<Directory> {
         schemas: Arc::new(config.schemas()),
         base: config.tenant_url(config.listen.scim.port()).into(),
     };
-    Ok(Directory::new(store, view, system_clock())?)
+    Ok(Directory::new(
+        store,
+        view,
+        system_clock(),
+        config.directory.clone(),
+    )?)
 }
 
 /// Runs a command's one function to its end.

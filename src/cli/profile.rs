@@ -131,7 +131,8 @@ fn listed(profiles: &[Profile]) -> String {
     let rows = profiles.iter().map(|profile| {
         [
             profile.name.clone(),
-            profile.active_accounts.to_string(),
+            profile.accounts.active.to_string(),
+            profile.accounts.preserved.to_string(),
             or_dash(profile.max_users),
             or_dash(profile.quota_gb),
             or_dash(profile.delete_after_days),
@@ -141,6 +142,7 @@ fn listed(profiles: &[Profile]) -> String {
         [
             "NAME",
             "ACTIVE",
+            "PRESERVED",
             "MAX USERS",
             "QUOTA GB",
             "DELETE AFTER DAYS",

@@ -1,38 +1,58 @@
 //! `scimlite serve`: arguments → configuration → log → store → bind → ready → serve → drain → close.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::{Common, print};
-use crate::config::{Config, Overrides};
+use super::lock::Lock;
+use super::{Common, log, print};
+use crate::config::{self, Config, Overrides};
+use crate::directory::audit::Origin;
 use crate::directory::view::View;
-use crate::directory::{Directory, system_clock};
-use crate::server::{self, Listeners, tls};
-use crate::store::Store;
+use crate::directory::{Directory, backup, system_clock};
+use crate::server::certificate::Certificate;
+use crate::server::client::TrustedProxies;
+use crate::server::syslog::Forwarder;
+use crate::server::systemd::{self, Sockets};
+use crate::server::{self, Listeners, Network, snapshots};
+use crate::store::{self, Store, migrate};
 
 /// Arguments of `serve`.
 #[derive(Args)]
 pub struct Arguments {
+    #[command(flatten)]
+    listening: Listening,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Flags that come before the configured addresses.
+#[derive(Args)]
+pub struct Listening {
     /// Address and port for the identity provider
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<String>,
     /// Address and port for the administrator and the supervisor
     #[arg(long, value_name = "ADDR:PORT")]
     admin_listen: Option<String>,
-    #[command(flatten)]
-    common: Common,
+}
+
+impl Listening {
+    /// What they say in place of the configuration.
+    pub fn overrides(&self) -> Overrides {
+        Overrides {
+            listen: self.listen.clone(),
+            admin_listen: self.admin_listen.clone(),
+            ..Overrides::default()
+        }
+    }
 }
 
 /// Where a serving appliance is to be found.
@@ -45,12 +65,7 @@ pub struct Ready {
 
 /// Runs the command: serves until SIGTERM or SIGINT.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let overrides = Overrides {
-        listen: arguments.listen.clone(),
-        admin_listen: arguments.admin_listen.clone(),
-        ..Overrides::default()
-    };
-    let config = Config::load(&arguments.common.data, &overrides)?;
+    let config = Config::load(&arguments.common.data, &arguments.listening.overrides())?;
     serve(&config, |ready| {
         let line = json!({"event": "ready", "scim": ready.scim, "admin": ready.admin});
         print(line)
@@ -62,16 +77,32 @@ pub fn serve(
     config: &Config,
     announce: impl FnOnce(&Ready) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    start_log(config.log_level)?;
+    log::start(config.log)?;
+    for stray in config::strays() {
+        tracing::warn!("{stray}");
+    }
+    let sockets = Sockets::take()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
     let served = runtime.block_on(async {
-        let store = Store::open(&config.database())?;
-        let _lock = lock(&config.data_dir)?;
-        let tls = tls::load(&config.tls.certificate, &config.tls.key)?;
-        let served = bind_and_serve(config, tls, store, announce).await;
+        let database = config.database();
+        if !database.exists() {
+            return Err(store::Error::Missing(database.display().to_string()).into());
+        }
+        let lock = Lock::take(&config.data_dir)?;
+        upgrade(config)?;
+        let store = Store::open(&database)?;
+        let network = Network {
+            certificate: Arc::new(Certificate::open(config.tls.clone(), system_clock())?),
+            forwarder: Forwarder::new(&config.syslog, &config.host)?,
+        };
+        let bound = bind(config, sockets, &lock).await;
+        let served = match bound {
+            Ok(listeners) => serve_on(listeners, config, network, store, announce).await,
+            Err(error) => Err(error),
+        };
         tracing::info!("closed");
         served
     });
@@ -80,38 +111,59 @@ pub fn serve(
     served
 }
 
-/// Makes this process the one that serves `data`, as long as the file is open.
-fn lock(data: &Path) -> anyhow::Result<File> {
-    let path = data.join("scimlite.lock");
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .with_context(|| format!("cannot open {}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            bail!("another server runs on {}; stop it first", data.display())
-        }
-        Err(TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("cannot lock {}", path.display()))
-        }
-    }
+/// Both listeners: the sockets that systemd opened, else the configured addresses. `lock` is told where they are.
+async fn bind(config: &Config, sockets: Sockets, lock: &Lock) -> anyhow::Result<Listeners> {
+    let listeners = Listeners {
+        scim: listen(sockets.scim, config.listen.scim, "--listen").await?,
+        admin: listen(sockets.admin, config.listen.admin, "--admin-listen").await?,
+    };
+    let (scim, admin) = (listeners.scim.local_addr()?, listeners.admin.local_addr()?);
+    lock.note_ports([scim.port(), admin.port()])?;
+    Ok(listeners)
 }
 
-async fn bind_and_serve(
+async fn listen(
+    socket: Option<std::net::TcpListener>,
+    address: SocketAddr,
+    flag: &str,
+) -> anyhow::Result<TcpListener> {
+    if let Some(socket) = socket {
+        socket.set_nonblocking(true)?;
+        return Ok(TcpListener::from_std(socket)?);
+    }
+    TcpListener::bind(address).await.with_context(|| {
+        format!(
+            "cannot listen on {address}; choose another address with {flag} or in scimlite.toml"
+        )
+    })
+}
+
+/// Brings a database of an earlier version to the present one.
+fn upgrade(config: &Config) -> anyhow::Result<()> {
+    let copy = backup::upgrade(
+        &config.database(),
+        &migrate::PRESENT,
+        &config.backup.directory,
+        &Origin::server(),
+        &system_clock(),
+    )?;
+    if let Some(copy) = copy {
+        tracing::info!(
+            before = %copy.display(),
+            "the database was migrated; the way back is the earlier version and `scimlite restore` of the copy"
+        );
+    }
+    Ok(())
+}
+
+async fn serve_on(
+    listeners: Listeners,
     config: &Config,
-    tls: Arc<rustls::ServerConfig>,
+    network: Network,
     store: Store,
     announce: impl FnOnce(&Ready) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let shutdown = stop_on_signal()?;
-    let listeners = Listeners {
-        scim: bind(config.listen.scim, "--listen").await?,
-        admin: bind(config.listen.admin, "--admin-listen").await?,
-    };
     let ready = Ready {
         scim: config.tenant_url(listeners.scim.local_addr()?.port()),
         admin: format!("https://{}", listeners.admin.local_addr()?),
@@ -120,31 +172,49 @@ async fn bind_and_serve(
         schemas: Arc::new(config.schemas()),
         base: ready.scim.as_str().into(),
     };
-    let directory = Arc::new(Directory::new(store, view, system_clock())?);
-    // Kept until the end: without a sender there is no configuration to serve with.
-    let (_tls_sender, tls) = watch::channel(tls);
-    let limits = Arc::new(config.limits.clone());
+    let directory = Arc::new(Directory::new(
+        store,
+        view,
+        system_clock(),
+        config.directory.clone(),
+    )?);
+    let settings = server::Settings {
+        base_paths: config.base_paths.clone(),
+        trusted_proxies: TrustedProxies::new(&config.trusted_proxies),
+        limits: Arc::new(config.limits.clone()),
+    };
+    reload_on_signal(Arc::clone(&network.certificate), ready.scim.clone())?;
     announce(&ready)?;
+    systemd::ready(&ready.scim);
     tracing::info!(scim = ready.scim, admin = ready.admin, "serving");
-    server::serve(
-        listeners,
-        tls,
-        Arc::clone(&directory),
-        &config.base_paths,
-        limits,
-        shutdown,
-    )
-    .await;
+    tokio::join!(
+        snapshots::keep(&directory, &config.backup, shutdown.clone()),
+        server::serve(
+            listeners,
+            network,
+            Arc::clone(&directory),
+            &settings,
+            shutdown,
+        ),
+    );
     directory.close().await;
     Ok(())
 }
 
-async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
-        format!(
-            "cannot listen on {address}; choose another address with {flag} or in scimlite.toml"
-        )
-    })
+/// Reads the certificate again at each SIGHUP, and tells systemd so: the server at `address` is not away meanwhile.
+fn reload_on_signal(certificate: Arc<Certificate>, address: String) -> anyhow::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            systemd::reloading();
+            let certificate = Arc::clone(&certificate);
+            if let Err(error) = tokio::task::spawn_blocking(move || certificate.reload()).await {
+                tracing::error!(%error, "the certificate was not read again");
+            }
+            systemd::ready(&address);
+        }
+    });
+    Ok(())
 }
 
 /// Becomes true at the first SIGTERM or SIGINT.
@@ -158,20 +228,10 @@ fn stop_on_signal() -> anyhow::Result<watch::Receiver<bool>> {
             _ = interrupt.recv() => {}
         }
         tracing::info!("stopping; requests in flight are finished first");
+        systemd::stopping();
         sender.send_replace(true);
         // The receivers live as long as they serve; dropping the sender would look like a second stop.
         sender.closed().await;
     });
     Ok(receiver)
-}
-
-/// Logs to stderr from `level` on.
-fn start_log(level: tracing::Level) -> anyhow::Result<()> {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .with_max_level(level)
-        .try_init()
-        .map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))
 }

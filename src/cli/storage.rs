@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{Common, print, table, with_directory};
-use crate::directory::storages::{Listed, to_json};
+use crate::directory::storages::to_json;
 
 /// Arguments of `storage`.
 #[derive(Args)]
@@ -73,17 +73,22 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
                 )
             }
             Command::List => {
-                let storages = directory.storages().await?;
-                let rows = storages.iter().map(|Listed { storage, accounts }| {
+                let storages = directory.storages()?;
+                let rows = storages.iter().map(|storage| {
                     let state = if storage.enabled {
                         "enabled"
                     } else {
                         "disabled"
                     };
-                    [storage.name.clone(), state.to_owned(), accounts.to_string()]
+                    [
+                        storage.name.clone(),
+                        state.to_owned(),
+                        storage.accounts.active.to_string(),
+                        storage.accounts.preserved.to_string(),
+                    ]
                 });
-                let text = table(["NAME", "STATE", "ACCOUNTS"], rows.collect());
-                told(serde_json::to_value(&storages)?, text)
+                let text = table(["NAME", "STATE", "ACTIVE", "PRESERVED"], rows.collect());
+                told(storages.iter().map(to_json).collect(), text)
             }
         },
     )

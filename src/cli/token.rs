@@ -2,14 +2,15 @@
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde_json::json;
 
 use super::{Common, or_dash, print, table, with_directory};
 use crate::directory::Directory;
 use crate::directory::audit::Origin;
-use crate::directory::tokens::{
-    DEFAULT_DAYS, Described, Issued, LONGEST_DAYS, LONGEST_OVERLAP, Scope, Token,
-};
+use crate::directory::tokens::{Described, End, Issued, LONGEST_OVERLAP, Scope, Token};
 use crate::store::text::instant;
 
 /// Arguments of `token`.
@@ -28,9 +29,12 @@ enum Command {
         /// provision (SCIM), read, or admin
         #[arg(long)]
         scope: Scope,
-        /// Days for which it is valid
-        #[arg(long, default_value_t = DEFAULT_DAYS, value_parser = clap::value_parser!(u16).range(1..=i64::from(LONGEST_DAYS)))]
-        days: u16,
+        /// Days for which it is valid; 365 unless the configuration allows fewer
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1..), conflicts_with = "expires")]
+        days: Option<u16>,
+        /// Last day on which it is valid, in UTC, or the instant of its end: 2027-06-30, 2027-06-30T12:00:00Z
+        #[arg(long, value_name = "DATE", value_parser = end_of)]
+        expires: Option<Timestamp>,
         #[command(flatten)]
         common: Common,
     },
@@ -85,9 +89,14 @@ async fn act(
 ) -> anyhow::Result<()> {
     match command {
         Command::Create {
-            name, scope, days, ..
+            name,
+            scope,
+            days,
+            expires,
+            ..
         } => {
-            let issued = directory.create_token(origin, name, *scope, *days).await?;
+            let end = days.map(End::Days).or(expires.map(End::At));
+            let issued = directory.create_token(origin, name, *scope, end).await?;
             show_issued(&issued, json)
         }
         Command::List { .. } => print(listed(&directory.tokens()?, json)?),
@@ -107,6 +116,21 @@ async fn act(
             }
         }
     }
+}
+
+/// The instant at which a day is over in UTC, or the instant itself.
+fn end_of(text: &str) -> Result<Timestamp, String> {
+    let wrong = |_| {
+        format!("{text}: expected a day like 2027-06-30 or an instant like 2027-06-30T12:00:00Z")
+    };
+    if let Ok(instant) = text.parse() {
+        return Ok(instant);
+    }
+    let day: Date = text.parse().map_err(wrong)?;
+    let end = day
+        .tomorrow()
+        .and_then(|day| TimeZone::UTC.to_timestamp(day.at(0, 0, 0, 0)));
+    end.map_err(wrong)
 }
 
 fn show_issued(issued: &Issued, json: bool) -> anyhow::Result<()> {

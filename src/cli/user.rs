@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use super::profile::{Limit, limit};
 use super::reclassify::Reclassify;
 use super::rows::{Column, Format, Rows};
-use super::{Common, print, with_directory};
+use super::{Common, import, print, with_directory};
 use crate::directory::Directory;
 use crate::directory::accounts::{Act, Listed, Selection, Status, Story};
 use crate::directory::assignment::Edit;
-use crate::directory::by_hand::ByHand;
+use crate::directory::by_hand::{ByHand, Quota};
 use crate::directory::deletion::Deletion;
 use crate::directory::paging::Span;
 use crate::scim::filter::Filter;
@@ -59,6 +59,8 @@ enum Command {
         #[arg(long, value_name = "N")]
         quota_gb: Option<u32>,
     },
+    /// Make the accounts of a list: CSV with a header, or JSON
+    Import(import::Arguments),
     /// Give an account another profile, storage or quota by hand
     #[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
     Edit {
@@ -179,6 +181,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
                 let format = format.unwrap_or(asked);
                 list(directory, &Selection::default(), EXPORT, format)
             }
+            Command::Import(arguments) => import::run(directory, origin, arguments, json).await,
             Command::Show { name } => {
                 show(&directory.account(&name, Span::everything()).await?, json)
             }
@@ -194,7 +197,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
                     name,
                     profile,
                     storage,
-                    quota_gb: quota_gb.map(i64::from),
+                    quota: quota_gb.map_or(Quota::OfProfile, |quota| Quota::Own(i64::from(quota))),
+                    ..ByHand::default()
                 };
                 tell(&directory.add_account(origin, account).await?, json)
             }

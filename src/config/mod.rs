@@ -1,9 +1,10 @@
 //! The configuration: what it holds, and how it comes from flag, environment and file, in this order, over the defaults.
 //!
-//! Every mistake in every source is reported at once, unknown keys included. The keys themselves, with their meaning and
-//! defaults, are one table in `settings`: the file, the environment and the template of `init` all follow it. Nothing here
-//! opens a port or writes a file.
+//! Every mistake in every source is reported at once, unknown keys included (`resolve`). The keys themselves, with their
+//! meaning and defaults, are one table in `settings`: the file, the environment and the template of `init` all follow it.
+//! Nothing here opens a port or writes a file.
 
+mod resolve;
 mod settings;
 mod template;
 mod value;
@@ -12,22 +13,24 @@ mod value;
 mod tests;
 
 use std::{
-    ffi::OsString,
-    fmt, fs, io,
+    fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use toml::{Table, Value};
+use ipnet::IpNet;
 use tracing::Level;
 
-pub use template::template;
+pub use resolve::{InForce, Inspected, Source, inspect, strays};
+pub use template::{in_force, template};
 
 use crate::{
+    directory,
     scim::schema::{CUSTOM_URN, Schemas},
-    server::limits::Limits,
+    server::{limits::Limits, syslog::Syslog, tls::TlsFiles},
+    store::snapshots::Plan,
 };
-use settings::{SETTINGS, Setting};
 
 /// Name of the configuration file in the data directory.
 pub const FILE_NAME: &str = "scimlite.toml";
@@ -46,14 +49,42 @@ pub struct Config {
     pub base_paths: Vec<String>,
     /// Where to listen.
     pub listen: Listen,
-    /// Certificate and key.
+    /// Certificate and key, as absolute as the data directory is.
     pub tls: TlsFiles,
     /// The custom schema extension.
     pub schema: SchemaExtension,
+    /// The snapshots.
+    pub backup: Plan,
     /// Limits of the network side.
     pub limits: Limits,
+    /// Proxies whose word about a client's address is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// What the rules of the directory ask for.
+    pub directory: directory::Settings,
+    /// The log.
+    pub log: Log,
+    /// Where audit rows are forwarded to.
+    pub syslog: Syslog,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Log {
+    /// How a line looks.
+    pub format: LogFormat,
     /// The least important events that are logged.
-    pub log_level: Level,
+    pub level: Level,
+}
+
+/// How a line of the log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For a person.
+    Text,
+    /// `key=value`.
+    Logfmt,
+    /// One JSON object.
+    Json,
 }
 
 /// Addresses of the listeners. Port 0 takes a free one.
@@ -63,15 +94,6 @@ pub struct Listen {
     pub scim: SocketAddr,
     /// Admin API, health and metrics.
     pub admin: SocketAddr,
-}
-
-/// Where certificate and key are: PEM files, as absolute as the data directory is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// The chain, the server's own certificate first.
-    pub certificate: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
 }
 
 /// What is configurable about the schema: the arguments of [`Schemas::new`](crate::scim::schema::Schemas::new).
@@ -107,22 +129,6 @@ impl Overrides {
     }
 }
 
-/// Why there is no configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The file is there but cannot be read.
-    #[error("cannot read {}", file.display())]
-    Unreadable {
-        /// The file.
-        file: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// What is written in it, or in the environment, or on the command line, is wrong.
-    #[error(transparent)]
-    Mistakes(#[from] Mistakes),
-}
-
 /// Everything that is wrong, one sentence each, beginning with where it stands.
 #[derive(Debug, thiserror::Error)]
 pub struct Mistakes(Vec<String>);
@@ -144,19 +150,10 @@ impl fmt::Display for Mistakes {
 impl Config {
     /// The configuration of the data directory `data_dir`: `overrides`, else environment, else file, else default. Without
     /// a file, the defaults hold.
-    pub fn load(data_dir: &Path, overrides: &Overrides) -> Result<Self, Error> {
-        let file = data_dir.join(FILE_NAME);
-        let text = match fs::read_to_string(&file) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(source) => return Err(Error::Unreadable { file, source }),
-        };
-        Ok(resolve(
-            data_dir,
-            &text,
-            |name| std::env::var_os(name),
-            overrides,
-        )?)
+    pub fn load(data_dir: &Path, overrides: &Overrides) -> Result<Self, Mistakes> {
+        let inspected = inspect(data_dir, overrides);
+        inspected.right()?;
+        Ok(inspected.config)
     }
 
     /// Base of `meta.location` and of what is announced, without a base path: the public URL, else host and `port`, the
@@ -206,100 +203,25 @@ impl Config {
             tls: TlsFiles {
                 certificate: data_dir.join("server.crt"),
                 key: data_dir.join("server.key"),
+                admin_client_ca: None,
             },
             schema: SchemaExtension {
                 extension: CUSTOM_URN.to_owned(),
                 keep: Vec::new(),
             },
+            backup: Plan {
+                directory: data_dir.join("snapshots"),
+                every: Duration::from_secs(60 * 60),
+                keep: 24,
+            },
             limits: Limits::default(),
-            log_level: Level::INFO,
+            trusted_proxies: Vec::new(),
+            directory: directory::Settings::default(),
+            log: Log {
+                format: LogFormat::Text,
+                level: Level::INFO,
+            },
+            syslog: Syslog::default(),
         }
     }
-}
-
-/// [`Config::load`] with the text of the file and the environment as parameters.
-fn resolve(
-    data_dir: &Path,
-    text: &str,
-    environment: impl Fn(&str) -> Option<OsString>,
-    overrides: &Overrides,
-) -> Result<Config, Mistakes> {
-    let mut config = Config::default_in(data_dir);
-    let mut mistakes = Vec::new();
-    let table = text.parse::<Table>().unwrap_or_else(|error| {
-        let line = error
-            .span()
-            .and_then(|span| text.get(..span.start))
-            .map_or(1, |before| before.matches('\n').count() + 1);
-        mistakes.push(format!("{FILE_NAME}: line {line}: {}", error.message()));
-        Table::new()
-    });
-    for (key, value) in flatten(table) {
-        let place = format!("{FILE_NAME}: {key}");
-        match SETTINGS.iter().find(|setting| setting.key == key) {
-            Some(setting) => set(setting, &mut config, &place, &value, &mut mistakes),
-            None => mistakes.push(format!("{place}: there is no such key")),
-        }
-    }
-    for setting in SETTINGS {
-        let name = setting.environment_name();
-        if let Some(value) = environment(&name) {
-            match value.into_string() {
-                Ok(value) => set(
-                    setting,
-                    &mut config,
-                    &name,
-                    &Value::String(value),
-                    &mut mistakes,
-                ),
-                Err(_) => mistakes.push(format!("{name}: must be UTF-8")),
-            }
-        }
-        if let Some((flag, value)) = overrides.of(setting.key) {
-            let value = Value::String(value.to_owned());
-            set(setting, &mut config, flag, &value, &mut mistakes);
-        }
-    }
-    let Listen { scim, admin } = config.listen;
-    if scim == admin && scim.port() != 0 {
-        mistakes.push(format!(
-            "listen: scim and admin are both {scim}; give one another port"
-        ));
-    }
-    if mistakes.is_empty() {
-        Ok(config)
-    } else {
-        Err(Mistakes(mistakes))
-    }
-}
-
-/// Takes `value`, found at `place`, over into `config`, or notes what is wrong with it.
-fn set(
-    setting: &Setting,
-    config: &mut Config,
-    place: &str,
-    value: &Value,
-    mistakes: &mut Vec<String>,
-) {
-    if let Err(what) = (setting.set)(config, value) {
-        mistakes.push(format!("{place}: {what}"));
-    }
-}
-
-/// The keys of the file in its order, those of a `[section]` as `section.key`. There is one level of sections.
-fn flatten(table: Table) -> Vec<(String, Value)> {
-    let mut flat = Vec::new();
-    for (key, value) in table {
-        match value {
-            Value::Table(section) if settings::is_section(&key) => {
-                flat.extend(
-                    section
-                        .into_iter()
-                        .map(|(name, value)| (format!("{key}.{name}"), value)),
-                );
-            }
-            value => flat.push((key, value)),
-        }
-    }
-    flat
 }

@@ -4,21 +4,29 @@
 use std::{
     collections::HashSet,
     fmt::Display,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
 };
 
 use hyper::{Uri, http::uri::Scheme};
+use ipnet::IpNet;
 use rustls::pki_types::ServerName;
 use toml::Value;
 use tracing::Level;
 
+use super::LogFormat;
 use crate::scim::schema::{ENTERPRISE_URN, GROUP_URN, USER_URN};
+use crate::server::syslog::{Destination, Format};
 
 /// No limit of time may be longer: past this, it is no limit.
 const LONGEST_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
+/// Past this, nobody waits for the next time.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(31 * 24 * 60 * 60);
+
+/// Seats that may be configured: far more than the file is made for.
+const MOST_SEATS: i64 = 1_000_000_000;
 
 /// A DNS name or an IP address.
 pub(super) fn host(value: &Value) -> Result<String, String> {
@@ -94,6 +102,51 @@ pub(super) fn path(value: &Value, base: &Path) -> Result<PathBuf, String> {
     }
 }
 
+/// The path of a file, relative to `base`. The empty text is none.
+pub(super) fn optional_path(value: &Value, base: &Path) -> Result<Option<PathBuf>, String> {
+    Ok(Some(text(value)?)
+        .filter(|text| !text.is_empty())
+        .map(|text| base.join(text)))
+}
+
+/// Networks in CIDR notation; an address is a network of itself.
+pub(super) fn networks(value: &Value) -> Result<Vec<IpNet>, String> {
+    let network = |text: String| {
+        let address = text.parse::<IpAddr>().map(IpNet::from);
+        address.or_else(|_| text.parse::<IpNet>()).map_err(|_| {
+            format!("`{text}` must be a network or an address, like 10.0.0.0/8 or 2001:db8::7")
+        })
+    };
+    list(value)?.into_iter().map(network).collect()
+}
+
+/// Where syslog messages go. The empty text is nowhere.
+pub(super) fn syslog(value: &Value) -> Result<Option<Destination>, String> {
+    match text(value)? {
+        "" => Ok(None),
+        text => text.parse().map(Some),
+    }
+}
+
+/// What the message of a forwarded audit row is.
+pub(super) fn syslog_format(value: &Value) -> Result<Format, String> {
+    match text(value)? {
+        "json" => Ok(Format::Json),
+        "cef" => Ok(Format::Cef),
+        other => Err(format!("`{other}` must be json or cef")),
+    }
+}
+
+/// How a line of the log looks.
+pub(super) fn log_format(value: &Value) -> Result<LogFormat, String> {
+    match text(value)? {
+        "text" => Ok(LogFormat::Text),
+        "logfmt" => Ok(LogFormat::Logfmt),
+        "json" => Ok(LogFormat::Json),
+        other => Err(format!("`{other}` must be text, logfmt or json")),
+    }
+}
+
 /// URN of a schema extension that is not one of the standard schemas.
 pub(super) fn extension(value: &Value) -> Result<String, String> {
     let text = text(value)?;
@@ -133,6 +186,15 @@ pub(super) fn limit(value: &Value) -> Result<Duration, String> {
         return Err("must be at most 24h".to_owned());
     }
     Ok(limit)
+}
+
+/// A time between two things that come again: from one second to 31 days.
+pub(super) fn interval(value: &Value) -> Result<Duration, String> {
+    let interval = duration(value)?;
+    if interval > LONGEST_INTERVAL {
+        return Err("must be at most 744h".to_owned());
+    }
+    Ok(interval)
 }
 
 /// A whole number of seconds, minutes or hours: `90s`, `15m`, `1h`. At least one second.
@@ -181,6 +243,19 @@ where
         _ => None,
     };
     within(number, least, most, "a number")
+}
+
+/// A number of seats; none where it is `unlimited`.
+pub(super) fn seats(value: &Value) -> Result<Option<i64>, String> {
+    match value.as_str() {
+        Some("unlimited") => Ok(None),
+        _ => match number(value, 0, MOST_SEATS) {
+            Ok(seats) => Ok(Some(seats)),
+            Err(_) => Err(format!(
+                "must be unlimited, or a number from 0 to {MOST_SEATS}"
+            )),
+        },
+    }
 }
 
 /// The least important level that is logged.

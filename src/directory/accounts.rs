@@ -9,7 +9,7 @@ use super::audit::{Entry, Origin, Verdict};
 use super::lifecycle::{self, Event};
 use super::paging::{Filling, Page, Span};
 use super::view::View;
-use super::{Directory, Refusal, changed, mapping};
+use super::{Directory, Refusal, changed, places};
 use crate::scim::filter::Filter;
 use crate::scim::schema::ResourceType;
 pub use crate::store::accounts::Listed;
@@ -23,7 +23,7 @@ use crate::store::{self, accounts, audit, lower};
 pub enum Act {
     /// Stop it, also on top of the identity provider, which then cannot undo it.
     Preserve,
-    /// Put it back in use, where its profile has a free place.
+    /// Put it back in use, where there is room for it.
     Activate,
     /// Put it under legal hold.
     Hold,
@@ -125,7 +125,7 @@ impl Directory {
     /// Does `act` to the account with this id and tells how it is afterwards.
     pub async fn act(&self, origin: &Origin, id: &str, act: Act) -> Result<Listed, Refusal> {
         let entry = Entry::new(act.action(), 0).about("User", Some(id));
-        let id = id.to_owned();
+        let (id, seats) = (id.to_owned(), self.settings.seats);
         self.change(origin, entry, move |connection, entry, now| {
             let before = existing(connection, entry, &id)?;
             let shown = listed(connection, &id)?;
@@ -135,17 +135,15 @@ impl Directory {
                 entry.because("it was already so");
                 return Ok(shown);
             }
-            let status = standing.status();
-            if status == Status::Active && before.standing.status() == Status::Preserved {
-                mapping::claim_place(connection, before.assignment.profile)?;
-            }
+            let (profile, from) = (before.assignment.profile, Some(before.standing));
+            places::claim(connection, entry, seats, profile, from, standing)?;
             let mut user = User {
                 version: before.version + 1,
                 modified: now,
                 standing,
                 ..before
             };
-            let active = status == Status::Active;
+            let active = standing.status() == Status::Active;
             user.resource.insert("active".to_owned(), active.into());
             users::update(connection, &user, false)?;
             let account = listed(connection, &id)?;

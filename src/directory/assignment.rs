@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::accounts::{Listed, existing, listed};
 use super::audit::{Entry, Origin, Verdict};
 use super::by_hand::{profile_named, storage_named};
-use super::mapping::has_place;
+use super::places::has_place;
 use super::{Directory, Refusal, changed};
 use crate::store::users::{self, Assignment, Status, User};
 use crate::store::{self, profiles, storages};
@@ -122,7 +122,7 @@ impl Shifts {
         }
         if to.profile != user.assignment.profile && user.standing.status() == Status::Active {
             let mut profile = profiles::get(connection, to.profile)?;
-            profile.active_accounts += self.0.get(&to.profile).unwrap_or(&0);
+            profile.accounts.active += self.0.get(&to.profile).unwrap_or(&0);
             has_place(&profile)?;
             *self.0.entry(user.assignment.profile).or_default() -= 1;
             *self.0.entry(to.profile).or_default() += 1;

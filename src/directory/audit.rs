@@ -3,17 +3,19 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::paging::{Filling, Page, Span};
+use super::throttle::Network;
+use super::tokens::Denied;
 use super::{Clock, Directory, Refusal};
 use crate::scim::Object;
-pub use crate::store::audit::Verdict;
-use crate::store::audit::{self, Recorded, Row};
+use crate::store::audit::{self, Row};
+pub use crate::store::audit::{Recorded, Verdict};
 use crate::store::{self, writer::Job};
 
 /// Who asks, and under which id.
@@ -27,18 +29,60 @@ pub struct Origin {
     pub source: String,
     /// Status of the answer to an administrator's act that is done; 0 for a command.
     pub status: u16,
+    /// What came of it, once that is known.
+    pub outcome: Outcome,
+}
+
+/// What came of a request, told by the change that it asked for to whoever writes its line in the log.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome(Arc<Mutex<Option<(Verdict, String)>>>);
+
+impl Outcome {
+    /// Keeps the verdict and the reason.
+    pub fn tell(&self, verdict: Verdict, reason: &str) {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *told = Some((verdict, reason.to_owned()));
+    }
+
+    /// The verdict and the reason, if anything was told.
+    pub fn take(&self) -> Option<(Verdict, String)> {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.take()
+    }
 }
 
 impl Origin {
+    /// `actor` at `source`, under a new id.
+    pub fn new(actor: impl Into<String>, source: impl Into<String>) -> Self {
+        Self {
+            request_id: request_id(),
+            actor: actor.into(),
+            source: source.into(),
+            status: 0,
+            outcome: Outcome::default(),
+        }
+    }
+
+    /// The same for a part of what is asked, whose outcome is its own.
+    pub fn part(&self) -> Self {
+        Self {
+            outcome: Outcome::default(),
+            ..self.clone()
+        }
+    }
+
     /// A command on this machine, by the account that runs it.
     pub fn command_line() -> Self {
         let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER"));
-        Self {
-            request_id: request_id(),
-            actor: format!("administrator:{}", user.as_deref().unwrap_or("unknown")),
-            source: "cli".to_owned(),
-            status: 0,
-        }
+        Self::new(
+            format!("administrator:{}", user.as_deref().unwrap_or("unknown")),
+            "cli",
+        )
+    }
+
+    /// What the server does by itself.
+    pub fn server() -> Self {
+        Self::new("server", "server")
     }
 }
 
@@ -182,7 +226,9 @@ where
         let change = self.change.take().ok_or(store::Error::Closed)?;
         let now = (self.clock)();
         let done = change(connection, &mut self.entry, now)?;
-        audit::append(connection, &self.entry.row(now, &self.origin))?;
+        let row = self.entry.row(now, &self.origin);
+        audit::append(connection, &row)?;
+        self.origin.outcome.tell(row.verdict, &row.reason);
         Ok(done)
     }
 
@@ -201,6 +247,7 @@ where
             false => format!("{reason}; {}", row.reason),
         };
         audit::append(connection, &row)?;
+        self.origin.outcome.tell(row.verdict, &row.reason);
         Ok(())
     }
 }
@@ -234,6 +281,16 @@ impl Directory {
         self.store.readers.long(read).await
     }
 
+    /// Refuses an act for what is known without the writer: its row in the audit, and the refusal itself.
+    pub(super) async fn refuse<T: Send + 'static>(
+        &self,
+        origin: &Origin,
+        entry: Entry,
+        why: Refusal,
+    ) -> Result<T, Refusal> {
+        self.change(origin, entry, |_, _, _| Err(why)).await
+    }
+
     /// Writes the row of a request that was refused before the directory saw it: too large, broken JSON, a scope that
     /// does not reach. Comes back once the row is durable.
     pub async fn refused(&self, origin: &Origin, mut entry: Entry) -> Result<(), Refusal> {
@@ -250,9 +307,10 @@ const KINDS: usize = 256;
 /// What makes two refused authentications the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Kind {
-    address: Option<IpAddr>,
+    network: Option<Network>,
     token_id: Option<String>,
     reason: &'static str,
+    status: u16,
 }
 
 struct Repeats {
@@ -275,7 +333,7 @@ impl Denials {
     fn first(&self, mut kind: Kind, now: Timestamp) -> bool {
         let mut kinds = self.kinds();
         if kinds.len() >= KINDS && !kinds.contains_key(&kind) {
-            kind.address = None;
+            kind.network = None;
             kind.token_id = None;
         }
         match kinds.get_mut(&kind) {
@@ -302,21 +360,27 @@ impl Denials {
 }
 
 impl Directory {
-    /// Notes a refused authentication: the first of its kind at once, repeats within a minute as a count. `token_id` is
-    /// the public half of what was presented, if it had the shape of a token.
+    /// Notes a refused authentication: the first of its kind at once, repeats within a minute as a count. The ids of
+    /// tokens that are not there make no kinds of their own: they are whatever a stranger likes.
     pub async fn denied(
         &self,
         origin: &Origin,
         address: IpAddr,
-        token_id: Option<&str>,
-        reason: &'static str,
+        denied: &Denied,
     ) -> Result<(), Refusal> {
+        let (token_id, reason) = (denied.token_id.as_deref(), denied.reason);
+        let status = match denied.retry_after {
+            None => 401,
+            Some(_) => 429,
+        };
         let kind = Kind {
-            address: Some(address),
-            token_id: token_id.map(str::to_owned),
+            network: Some(address.into()),
+            token_id: denied.token_id.clone(),
             reason,
+            status,
         };
         if !self.denials.first(kind, self.now()) {
+            origin.outcome.tell(Verdict::Refused, reason);
             return Ok(());
         }
         tracing::warn!(
@@ -326,7 +390,7 @@ impl Directory {
             reason,
             "not authenticated; repeats within a minute are counted in the audit"
         );
-        let mut entry = Entry::new("authenticate", 401).about("token", token_id);
+        let mut entry = Entry::new("authenticate", status).about("token", token_id);
         entry.because(reason);
         self.refused(origin, entry).await
     }
@@ -347,14 +411,11 @@ impl Directory {
     }
 
     async fn write_repeats(&self, kind: &Kind, repeats: &Repeats) -> Result<(), Refusal> {
-        let address = kind.address.map(|address| address.to_string());
-        let origin = Origin {
-            request_id: request_id(),
-            actor: "unknown".to_owned(),
-            source: address.unwrap_or_else(|| "several addresses".to_owned()),
-            status: 0,
-        };
-        let mut entry = Entry::new("authenticate", 401).about("token", kind.token_id.as_deref());
+        let network = kind.network.map(|network| network.to_string());
+        let source = network.unwrap_or_else(|| "several addresses".to_owned());
+        let origin = Origin::new("unknown", source);
+        let mut entry =
+            Entry::new("authenticate", kind.status).about("token", kind.token_id.as_deref());
         entry.because(format!(
             "{}; {} more times within a minute of {}",
             kind.reason,

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 
 use super::accounts::{Listed, Selection, Status, existing, listed, walk};
-use super::audit::{Entry, Origin, request_id};
+use super::audit::{Entry, Origin};
 use super::deletion::remove;
 use super::paging::{Filling, Page, Span};
 use super::{Directory, Refusal};
@@ -158,12 +158,7 @@ impl Directory {
                 return Ok(());
             }
         }
-        let origin = Origin {
-            request_id: request_id(),
-            actor: "server".to_owned(),
-            source: "server".to_owned(),
-            status: 0,
-        };
+        let origin = Origin::server();
         let (deleted, complete) = self.auto_delete(&origin, AT_ONCE).await?;
         if complete {
             self.daily.times().began = Some(now);

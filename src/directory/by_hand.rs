@@ -1,15 +1,20 @@
 //! Accounts that an administrator makes by hand. SCIM sees them like any other; the first write by the identity provider
 //! adopts them (design §3.9).
 
+use jiff::Timestamp;
 use rusqlite::Connection;
+use serde_json::json;
 
+use super::account::text;
 use super::accounts::{Listed, listed};
 use super::audit::{Entry, Origin};
-use super::lifecycle;
 use super::names::bounded;
 use super::users::{Change, taken};
 use super::{Directory, Refusal, changed};
+use crate::scim::schema::{Schemas, USER_PRINCIPAL_NAME};
 use crate::scim::{Error, Object, ScimType};
+use crate::store::text::instant;
+pub use crate::store::users::PreservedBy;
 use crate::store::users::{self, Assignment, ManagedBy, Standing};
 use crate::store::{profiles, profiles::Profile, storages, storages::Storage};
 
@@ -19,43 +24,77 @@ const LETTERS: usize = 320;
 const DEFAULT: &str = "Default";
 
 /// What the administrator says of a new account.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct ByHand {
     /// userName and email.
     pub email: String,
     /// displayName.
     pub name: Option<String>,
+    /// userPrincipalName.
+    pub upn: Option<String>,
+    /// externalId, by which the identity provider knows the person.
+    pub external_id: Option<String>,
     /// Name of the profile, else `Default`.
     pub profile: Option<String>,
     /// Name of the storage, else `Default`.
     pub storage: Option<String>,
-    /// The account's own quota in GB; 0 is unlimited; none follows the profile.
-    pub quota_gb: Option<i64>,
+    /// Its quota.
+    pub quota: Quota,
+    /// Who preserved it, and since when if not from now on; none: it is active.
+    pub preserved: Option<(PreservedBy, Option<Timestamp>)>,
+    /// Whether the identity provider deleted the user, so that SCIM does not see it.
+    pub removed: bool,
+    /// Whether it is under legal hold.
+    pub legal_hold: bool,
+}
+
+/// The quota of a new account in GB; 0 is unlimited.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum Quota {
+    /// The profile's.
+    #[default]
+    OfProfile,
+    /// Its own.
+    Own(i64),
+    /// The one in force, as an export tells it: where it is the profile's, the account follows the profile.
+    InForce(i64),
+}
+
+/// A new account that nothing but the want of room speaks against.
+pub(super) struct Plan {
+    pub(super) attributes: Object,
+    pub(super) standing: Standing,
+    pub(super) assignment: Assignment,
 }
 
 impl Directory {
     /// Makes an account by hand. Its name has to be free, its profile to have a place and its storage to be enabled.
     pub async fn add_account(&self, origin: &Origin, account: ByHand) -> Result<Listed, Refusal> {
-        let schemas = self.view.schemas.clone();
-        let entry = Entry::new("account.add", 0).about("User", None);
+        let entry = Entry::new("account.add", 0);
+        self.make_account(origin, entry, Ok(account)).await
+    }
+
+    /// Makes the account that an administrator describes; `Err` is a description with a mistake.
+    pub(super) async fn make_account(
+        &self,
+        origin: &Origin,
+        entry: Entry,
+        account: Result<ByHand, Refusal>,
+    ) -> Result<Listed, Refusal> {
+        let (schemas, seats) = (self.view.schemas.clone(), self.settings.seats);
+        let entry = entry.about("User", None);
         self.change(origin, entry, move |connection, entry, now| {
+            let account = account?;
             entry.target_name = Some(account.email.chars().take(LETTERS).collect());
-            let attributes = attributes(&account)?;
-            if let Some(present) = users::named(connection, account.email.trim())? {
-                return Err(taken(account.email.trim(), &present));
-            }
-            let assignment = assignment(connection, &account)?;
-            let standing = Standing {
-                managed_by: ManagedBy::Manual,
-                ..lifecycle::NEW
-            };
+            let plan = plan(connection, &account, &schemas, now)?;
             let user = Change {
                 connection,
                 entry: &mut *entry,
                 now,
                 schemas: &schemas,
+                seats,
             }
-            .insert(attributes, standing, assignment)?;
+            .insert(plan.attributes, plan.standing, plan.assignment)?;
             let account = listed(connection, &user.id)?;
             entry.changes = Some(changed(&serde_json::Value::Null, &account.fields()?));
             Ok(account)
@@ -64,17 +103,80 @@ impl Directory {
     }
 }
 
-/// The resource that SCIM shows.
-fn attributes(account: &ByHand) -> Result<Object, Refusal> {
-    let mut attributes = Object::new();
-    let email = bounded("the email", &account.email, LETTERS)?;
-    attributes.insert("userName".to_owned(), email.into());
-    if let Some(name) = &account.name {
-        let name = bounded("the name", name, LETTERS)?;
-        attributes.insert("displayName".to_owned(), name.into());
+/// What is to be made of a description, if its values are good, its name is free and its profile and storage are there.
+pub(super) fn plan(
+    connection: &Connection,
+    account: &ByHand,
+    schemas: &Schemas,
+    now: Timestamp,
+) -> Result<Plan, Refusal> {
+    let attributes = attributes(account, schemas)?;
+    let standing = standing(account, now)?;
+    let user_name = text(&attributes, "userName").unwrap_or_default();
+    let external_id = text(&attributes, "externalId");
+    if standing.visible {
+        if let Some(present) = users::named(connection, user_name)? {
+            return Err(taken(user_name, &present));
+        }
+    } else if users::hidden_same(connection, user_name, external_id)? {
+        return Err(uniqueness(format!(
+            "the account of the deleted user {user_name} is there already"
+        )));
     }
-    attributes.insert("active".to_owned(), true.into());
+    Ok(Plan {
+        attributes,
+        standing,
+        assignment: assignment(connection, account)?,
+    })
+}
+
+/// The resource that SCIM shows.
+fn attributes(account: &ByHand, schemas: &Schemas) -> Result<Object, Refusal> {
+    let mut attributes = Object::new();
+    for (name, what, value) in [
+        ("userName", "the email", Some(&account.email)),
+        ("displayName", "the name", account.name.as_ref()),
+        (
+            "externalId",
+            "the external id",
+            account.external_id.as_ref(),
+        ),
+    ] {
+        if let Some(value) = value {
+            let value = bounded(what, value, LETTERS)?;
+            attributes.insert(name.to_owned(), value.into());
+        }
+    }
+    if let Some(upn) = &account.upn {
+        let upn = bounded("the UPN", upn, LETTERS)?;
+        let extension = json!({ (USER_PRINCIPAL_NAME): upn });
+        attributes.insert(schemas.custom_urn().to_owned(), extension);
+    }
+    let active = account.preserved.is_none();
+    attributes.insert("active".to_owned(), active.into());
     Ok(attributes)
+}
+
+fn standing(account: &ByHand, now: Timestamp) -> Result<Standing, Refusal> {
+    let preserved = account
+        .preserved
+        .map(|(by, since)| (by, since.unwrap_or(now)));
+    match preserved {
+        Some((_, since)) if since > now => Err(invalid(format!(
+            "it cannot be preserved since {}, which is yet to come",
+            instant(since)
+        ))),
+        None if account.removed => Err(invalid(
+            "the account of a deleted user cannot be active; it comes back when the identity provider sends the person"
+                .to_owned(),
+        )),
+        preserved => Ok(Standing {
+            preserved,
+            managed_by: ManagedBy::Manual,
+            visible: !account.removed,
+            legal_hold: account.legal_hold,
+        }),
+    }
 }
 
 fn assignment(connection: &Connection, account: &ByHand) -> Result<Assignment, Refusal> {
@@ -82,14 +184,19 @@ fn assignment(connection: &Connection, account: &ByHand) -> Result<Assignment, R
     let storage = storage_named(connection, account.storage.as_deref().unwrap_or(DEFAULT))?;
     if !storage.enabled {
         return Err(Refusal::Forbidden(format!(
-            "storage {:?} is disabled; enable it or name another with --storage",
+            "storage {:?} is disabled; enable it or name another",
             storage.name
         )));
     }
+    let quota_gb = match account.quota {
+        Quota::OfProfile => None,
+        Quota::Own(quota) => Some(quota),
+        Quota::InForce(quota) => (quota != profile.quota_gb.unwrap_or(0)).then_some(quota),
+    };
     Ok(Assignment {
         profile: profile.id,
         storage: storage.id,
-        quota_gb: account.quota_gb,
+        quota_gb,
         mapping: None,
         activation_email: false,
     })
@@ -110,21 +217,23 @@ pub(super) fn storage_named(connection: &Connection, name: &str) -> Result<Stora
         return Ok(storage);
     }
     let present = storages::all(connection)?.into_iter();
-    Err(absent(
-        "storage",
-        name,
-        present.map(|listed| listed.storage.name),
-    ))
+    Err(absent("storage", name, present.map(|storage| storage.name)))
 }
 
 /// The refusal of a profile or storage that is not there: it says which are.
 fn absent(what: &str, name: &str, present: impl Iterator<Item = String>) -> Refusal {
     let present: Vec<_> = present.map(|name| format!("{name:?}")).collect();
-    Refusal::Invalid(Error::new(
-        ScimType::InvalidValue,
-        format!(
-            "there is no {what} {name:?}; name one with --{what}: {}",
-            present.join(", ")
-        ),
+    invalid(format!(
+        "there is no {what} {name:?}; name one of these: {}",
+        present.join(", ")
     ))
+}
+
+fn invalid(why: String) -> Refusal {
+    Error::new(ScimType::InvalidValue, why).into()
+}
+
+/// The refusal of an account that is there already.
+pub(super) fn uniqueness(why: String) -> Refusal {
+    Error::new(ScimType::Uniqueness, why).into()
 }

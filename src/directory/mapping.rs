@@ -13,7 +13,6 @@ use crate::scim::resource::Parsed;
 use crate::scim::schema::{ENTERPRISE_URN, Place, ResourceType, Schemas, USER_URN};
 use crate::scim::{Error, Object, ScimType};
 use crate::store::mappings::{self, Condition, Mapping};
-use crate::store::profiles::{self, Profile};
 use crate::store::storages;
 use crate::store::users::Assignment;
 
@@ -262,22 +261,6 @@ pub fn classify(
         mapping: Some(mapping.name),
         activation_email: mapping.activation_email,
     })
-}
-
-/// Refuses unless the profile has a free place for one more active account.
-pub fn claim_place(connection: &Connection, profile: i64) -> Result<(), Refusal> {
-    has_place(&profiles::get(connection, profile)?)
-}
-
-/// Refuses a profile that has all the active accounts that it may have.
-pub fn has_place(profile: &Profile) -> Result<(), Refusal> {
-    match profile.max_users {
-        Some(max) if profile.active_accounts >= max => Err(Refusal::Forbidden(format!(
-            "profile {:?} is full: it has its {max} active accounts; raise its limit or preserve an account",
-            profile.name
-        ))),
-        _ => Ok(()),
-    }
 }
 
 /// What is kept and what will be dropped, in one resource.

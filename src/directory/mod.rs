@@ -8,24 +8,31 @@ pub mod account;
 pub mod accounts;
 pub mod assignment;
 pub mod audit;
+mod authentication;
 pub mod auto_delete;
+pub mod backup;
 pub mod by_hand;
 pub mod deletion;
-mod expiry;
+pub mod expiry;
+mod forwarding;
 pub mod groups;
 pub mod impact;
+pub mod import;
 pub mod lifecycle;
 pub mod mapping;
 pub mod mappings;
 mod names;
 pub mod paging;
+pub mod places;
 pub mod profiles;
 pub mod reading;
 pub mod reclassify;
 pub mod refusal;
 pub mod reports;
+mod secret;
 pub mod setup;
 pub mod storages;
+pub mod throttle;
 pub mod tokens;
 pub mod users;
 pub mod view;
@@ -43,6 +50,7 @@ use crate::scim::schema::{ResourceType, Schemas};
 use crate::scim::{Error, Object, ScimType};
 use crate::store::writer::Job;
 use crate::store::{self, Store};
+use places::Seats;
 use view::View;
 
 /// Where the present instant comes from.
@@ -56,12 +64,35 @@ pub fn system_clock() -> Clock {
     })
 }
 
+/// What the configuration says of the rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Days for which a token is valid at the most.
+    pub longest_days: u16,
+    /// How many accounts the appliance may have.
+    pub seats: Seats,
+    /// Failed authentications.
+    pub throttle: throttle::Limits,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            longest_days: tokens::DEFAULT_DAYS,
+            seats: Seats::default(),
+            throttle: throttle::Limits::default(),
+        }
+    }
+}
+
 /// The directory over one database.
 pub struct Directory {
     store: Store,
     view: View,
     clock: Clock,
-    verified: tokens::Verified,
+    settings: Settings,
+    verified: authentication::Verified,
+    throttle: throttle::Throttle,
     denials: audit::Denials,
     announced: expiry::Announced,
     daily: auto_delete::Daily,
@@ -69,12 +100,19 @@ pub struct Directory {
 
 impl Directory {
     /// A directory over `store`, whose resources look as `view` says.
-    pub fn new(store: Store, view: View, clock: Clock) -> Result<Self, Refusal> {
+    pub fn new(
+        store: Store,
+        view: View,
+        clock: Clock,
+        settings: Settings,
+    ) -> Result<Self, Refusal> {
         Ok(Self {
             store,
             view,
             clock,
-            verified: tokens::Verified::new()?,
+            verified: authentication::Verified::new()?,
+            throttle: throttle::Throttle::new(settings.throttle.clone()),
+            settings,
             denials: audit::Denials::default(),
             announced: expiry::Announced::default(),
             daily: auto_delete::Daily::default(),
@@ -111,7 +149,7 @@ impl Directory {
     /// within the last minute; with `closing` whether or not the minute is over. Announces the ends of tokens, and
     /// deletes once a day what is due to be deleted. The server calls it at its start and now and then.
     pub async fn settle(&self, closing: bool) {
-        let (used, denials) = tokio::join!(self.flush_used(), self.flush_denials(closing));
+        let (used, denials) = tokio::join!(self.flush_used(closing), self.flush_denials(closing));
         for error in [used.err(), denials.err()].into_iter().flatten() {
             tracing::error!(%error, "could not be written; it is tried again");
         }
@@ -184,3 +222,6 @@ impl Job for Nothing {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

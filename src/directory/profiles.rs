@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::audit::{Entry, Origin};
 use super::names::{checked, in_use, taken};
 use super::{Directory, Refusal, changed};
-use crate::store::profiles as table;
 pub use crate::store::profiles::Profile;
+use crate::store::profiles::{self as table, Counts};
 
 /// The settings of a profile that an act gives; what is none stays as it is, and is unset in a new profile. A limit of
 /// `Some(None)` is taken away.
@@ -67,7 +67,7 @@ impl Directory {
                 max_users: None,
                 quota_gb: None,
                 delete_after_days: None,
-                active_accounts: 0,
+                accounts: Counts::default(),
             };
             settings.apply(&mut profile);
             table::write(connection, &profile)?;

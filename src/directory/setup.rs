@@ -2,10 +2,8 @@
 
 use std::path::Path;
 
-use jiff::SignedDuration;
-
 use super::audit::{Entry, Origin};
-use super::tokens::{self, DEFAULT_DAYS, Secret};
+use super::tokens::{self, Secret};
 use super::{Clock, Refusal};
 use crate::store::{audit, mappings, open, tokens::Scope};
 
@@ -18,14 +16,15 @@ pub struct FirstTokens {
 }
 
 /// Makes the database at `path`: profile `Default`, storage `Default`, a last mapping `Default` for any user, and a
-/// token of each of the scopes `provision` and `admin`.
+/// token of each of the scopes `provision` and `admin`, valid for the usual time or `longest_days`.
 pub fn create_database(
     path: &Path,
     origin: &Origin,
     clock: &Clock,
+    longest_days: u16,
 ) -> Result<FirstTokens, Refusal> {
     let now = clock();
-    let lifetime = SignedDuration::from_hours(24 * i64::from(DEFAULT_DAYS));
+    let lifetime = tokens::default_lifetime(longest_days);
     let provision = tokens::make("entra", Scope::Provision, now, lifetime)?;
     let admin = tokens::make("admin", Scope::Admin, now, lifetime)?;
     open::create(path, |connection| -> Result<(), Refusal> {

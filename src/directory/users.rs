@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::account::{self, text};
 use super::audit::{Entry, Origin, Verdict, listed};
 use super::lifecycle::{self, Event};
+use super::places::{self, Seats};
 use super::reading::not_found;
 use super::view::{Representation, View};
 use super::{Directory, Refusal, mapping, refuse_too_large};
@@ -26,7 +27,7 @@ impl Directory {
         origin: &Origin,
         parsed: Parsed,
     ) -> Result<Representation, Refusal> {
-        let view = self.view.clone();
+        let (view, seats) = (self.view.clone(), self.settings.seats);
         let entry = Entry::new("user.create", 201).about("User", None);
         self.change(origin, entry, move |connection, entry, now| {
             let schemas = &view.schemas;
@@ -35,6 +36,7 @@ impl Directory {
                 entry,
                 now,
                 schemas,
+                seats,
             }
             .create(parsed)?;
             Ok(view.user(connection, &user, true)?)
@@ -51,7 +53,7 @@ impl Directory {
         parsed: Parsed,
         condition: Condition,
     ) -> Result<Representation, Refusal> {
-        let view = self.view.clone();
+        let (view, seats) = (self.view.clone(), self.settings.seats);
         let entry = Entry::new("user.replace", 200).about("User", Some(id));
         let id = id.to_owned();
         self.change(origin, entry, move |connection, entry, now| {
@@ -64,6 +66,7 @@ impl Directory {
                 entry,
                 now,
                 schemas,
+                seats,
             }
             .write(before, attributes)?;
             Ok(view.user(connection, &user, true)?)
@@ -79,7 +82,7 @@ impl Directory {
         patch: Patch,
         condition: Condition,
     ) -> Result<Representation, Refusal> {
-        let view = self.view.clone();
+        let (view, seats) = (self.view.clone(), self.settings.seats);
         let entry = Entry::new("user.patch", 200).about("User", Some(id));
         let id = id.to_owned();
         self.change(origin, entry, move |connection, entry, now| {
@@ -92,6 +95,7 @@ impl Directory {
                 entry,
                 now,
                 schemas,
+                seats,
             }
             .write(before, patched.attributes)?;
             Ok(view.user(connection, &user, true)?)
@@ -106,7 +110,7 @@ impl Directory {
         id: &str,
         condition: Condition,
     ) -> Result<(), Refusal> {
-        let view = self.view.clone();
+        let (view, seats) = (self.view.clone(), self.settings.seats);
         let entry = Entry::new("user.delete", 204).about("User", Some(id));
         let id = id.to_owned();
         self.change(origin, entry, move |connection, entry, now| {
@@ -123,6 +127,7 @@ impl Directory {
                 entry,
                 now,
                 schemas,
+                seats,
             }
             .revise(before, attributes, Event::Removed)?;
             Ok(())
@@ -187,6 +192,7 @@ pub(super) struct Change<'a> {
     pub(super) entry: &'a mut Entry,
     pub(super) now: Timestamp,
     pub(super) schemas: &'a Schemas,
+    pub(super) seats: Seats,
 }
 
 impl Change<'_> {
@@ -216,7 +222,7 @@ impl Change<'_> {
         self.insert(parsed.attributes, standing, assignment)
     }
 
-    /// Adds a user whose name is free, with a place in its profile if it is active.
+    /// Adds a user whose name is free, if there is room for it.
     pub(super) fn insert(
         self,
         attributes: Object,
@@ -224,9 +230,15 @@ impl Change<'_> {
         assignment: Assignment,
     ) -> Result<User, Refusal> {
         refuse_too_large(&attributes)?;
-        if standing.status() == Status::Active {
-            mapping::claim_place(self.connection, assignment.profile)?;
-        }
+        let profile = assignment.profile;
+        places::claim(
+            self.connection,
+            self.entry,
+            self.seats,
+            profile,
+            None,
+            standing,
+        )?;
         let mut user = User {
             seq: 0,
             size: 0,
@@ -270,9 +282,6 @@ impl Change<'_> {
         let standing = lifecycle::after(before.standing, event, self.now)?;
         let status = standing.status();
         attributes.insert("active".to_owned(), (status == Status::Active).into());
-        if status == Status::Active && before.standing.status() == Status::Preserved {
-            mapping::claim_place(self.connection, before.assignment.profile)?;
-        }
         let changes = resource::changes(&before.resource, &attributes);
         if changes.is_empty() && standing == before.standing {
             self.entry.verdict = Verdict::Unchanged;
@@ -283,6 +292,15 @@ impl Change<'_> {
         if renamed && standing.visible {
             self.refuse_taken(&before.id, &attributes)?;
         }
+        let (profile, from) = (before.assignment.profile, Some(before.standing));
+        places::claim(
+            self.connection,
+            self.entry,
+            self.seats,
+            profile,
+            from,
+            standing,
+        )?;
         self.explain(before.standing, standing);
         let emails_changed = changes.contains_key("emails");
         self.entry.changes = Some(changes);

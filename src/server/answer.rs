@@ -1,8 +1,6 @@
 //! Answers on the wire: SCIM JSON, errors included (RFC 7644 §3.12, C-79), and the JSON of the admin listener. One place
 //! makes them, so that none leaves without its media type.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{self, HeaderName, HeaderValue};
@@ -73,7 +71,9 @@ pub struct Failure {
     /// The sentence for the client.
     pub detail: String,
     /// A header that belongs to the status: `Allow`, `WWW-Authenticate`.
-    pub header: Option<(HeaderName, Cow<'static, str>)>,
+    pub header: Option<Box<(HeaderName, HeaderValue)>>,
+    /// What happened inside, for the log alone.
+    pub cause: Option<String>,
 }
 
 impl Failure {
@@ -84,13 +84,14 @@ impl Failure {
             scim_type: None,
             detail: detail.into(),
             header: None,
+            cause: None,
         }
     }
 
     /// The same failure with a header.
-    pub fn with(self, name: HeaderName, value: impl Into<Cow<'static, str>>) -> Self {
+    pub fn with(self, name: HeaderName, value: impl TryInto<HeaderValue>) -> Self {
         Self {
-            header: Some((name, value.into())),
+            header: value.try_into().ok().map(|value| Box::new((name, value))),
             ..self
         }
     }
@@ -101,11 +102,11 @@ impl Failure {
     }
 
     /// The reply with it.
-    pub fn into_reply(self) -> Reply {
-        let header = self.header.clone();
+    pub fn into_reply(mut self) -> Reply {
+        let header = self.header.take();
         let mut reply = object(self.status, &self.into_object());
-        if let Some((name, value)) = header {
-            set(&mut reply, name, &value);
+        if let Some((name, value)) = header.map(|header| *header) {
+            reply.headers_mut().insert(name, value);
         }
         reply
     }
@@ -114,19 +115,18 @@ impl Failure {
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         let status = refusal.status();
-        if status >= 500 {
-            let cause = match &refusal {
-                Refusal::Failed(cause) => cause.clone(),
-                Refusal::Store(error) => error.to_string(),
-                _ => String::new(),
-            };
-            tracing::error!(status, %cause, "a request failed");
-        }
+        let cause = match &refusal {
+            Refusal::Failed(cause) => Some(cause.clone()),
+            Refusal::Store(error) => Some(error.to_string()),
+            _ => None,
+        };
+        let retry_after = (header::RETRY_AFTER, HeaderValue::from_static("5"));
         Self {
             status,
             scim_type: refusal.scim_type(),
             detail: refusal.to_string(),
-            header: (status == 503).then_some((header::RETRY_AFTER, "5".into())),
+            header: (status == 503).then(|| Box::new(retry_after)),
+            cause,
         }
     }
 }

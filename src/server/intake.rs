@@ -1,7 +1,7 @@
-//! What every request goes through on either listener: whose it is, whether its URL and token are good, its body as
-//! JSON, and at the end its id and its line in the log. What it means is for the handlers.
+//! What every request goes through on either listener: where it comes from, whether its URL is good, its body as JSON,
+//! and at the end its id and its line in the log. Whose it is, is for `auth`; what it means, for the handlers.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http_body_util::Full;
@@ -11,13 +11,15 @@ use hyper::{Method, Request, Version};
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
+use tokio::time::error::Elapsed;
 
+use super::Settings;
 use super::answer::{self, Failure, Reply};
 use super::body::{self, BodyError};
+use super::client::TrustedProxies;
 use super::limits::Limits;
-use crate::directory::Directory;
-use crate::directory::audit::{Origin, request_id};
-use crate::directory::tokens::Principal;
+use super::line::{Label, Line};
+use crate::directory::audit::Origin;
 use crate::scim::json;
 
 /// Deepest nesting of a JSON body: no message comes near it.
@@ -30,9 +32,20 @@ const BODIES: usize = 16 * 1024;
 
 /// What the requests of a listener share.
 pub struct Intake {
-    directory: Arc<Directory>,
+    trusted_proxies: TrustedProxies,
     limits: Arc<Limits>,
     bodies: Arc<Semaphore>,
+}
+
+/// A request under way.
+pub struct Begun {
+    /// Its line in the log to be, and whose it is.
+    pub line: Line,
+    /// The address that it comes from.
+    pub client: IpAddr,
+    /// When it has to be answered.
+    pub deadline: Instant,
+    method: Method,
 }
 
 /// A body that was read, and the room that it takes until its request is done.
@@ -45,45 +58,35 @@ pub struct Content {
 
 impl Intake {
     /// The intake of a listener.
-    pub fn new(directory: Arc<Directory>, limits: Arc<Limits>) -> Self {
+    pub fn new(settings: &Settings) -> Self {
         Self {
-            directory,
-            limits,
+            trusted_proxies: settings.trusted_proxies.clone(),
+            limits: Arc::clone(&settings.limits),
             bodies: Arc::new(Semaphore::new(BODIES)),
         }
     }
 
-    /// When a request that begins now has to be answered.
-    pub fn deadline(&self) -> Instant {
-        Instant::now() + self.limits.request
+    /// Begins a request over a connection from `peer`, for what `label` names.
+    pub fn begin<B>(
+        &self,
+        request: &Request<B>,
+        peer: SocketAddr,
+        label: Option<Label<'_>>,
+    ) -> Begun {
+        let client = self.trusted_proxies.client(peer, request.headers());
+        let origin = Origin::new("unknown", client.to_string());
+        let method = request.method().clone();
+        Begun {
+            line: Line::begin(method.as_str(), label, origin),
+            client,
+            deadline: Instant::now() + self.limits.request,
+            method,
+        }
     }
 
     /// A little earlier than the request's own end, so that there is time to say why.
     pub fn answer_by(&self, deadline: Instant) -> Instant {
         deadline - self.limits.request / 10
-    }
-
-    /// Who asks, which `origin` then tells. Every refusal looks the same from outside (C-04).
-    pub async fn authenticate<B>(
-        &self,
-        request: &Request<B>,
-        peer: SocketAddr,
-        origin: &mut Origin,
-    ) -> Result<Principal, Failure> {
-        let (token_id, reason) = match bearer(request) {
-            None => (None, "no bearer token"),
-            Some(presented) => match self.directory.authenticate(presented).await? {
-                Ok(principal) => {
-                    origin.actor = format!("token:{} ({})", principal.token_id, principal.name);
-                    return Ok(principal);
-                }
-                Err(denied) => (denied.token_id, denied.reason),
-            },
-        };
-        self.directory
-            .denied(origin, peer.ip(), token_id.as_deref(), reason)
-            .await?;
-        Err(Failure::new(401, "Authorization failure.").with(header::WWW_AUTHENTICATE, "Bearer"))
     }
 
     /// Refuses a URL that is too long, and a request of HTTP/1.1 without its one Host (RFC 9112 §3.2).
@@ -146,36 +149,38 @@ impl Intake {
     }
 }
 
+impl Begun {
+    /// The reply as it leaves: under the request's id, without a body where the method is HEAD. Its line is written.
+    /// `told` makes a reply of a failure and the id.
+    pub fn finish(
+        self,
+        answer: Result<Result<Reply, Failure>, Elapsed>,
+        told: impl FnOnce(Failure, &str) -> Reply,
+    ) -> Reply {
+        let request_id = self.line.origin.request_id.clone();
+        let mut reply = match answer.unwrap_or_else(|_| Err(late())) {
+            Ok(reply) => {
+                self.line.end(reply.status().as_u16(), None);
+                reply
+            }
+            Err(failure) => {
+                self.line.end(failure.status, Some(&failure));
+                told(failure, &request_id)
+            }
+        };
+        if self.method == Method::HEAD {
+            let length = reply.body().size_hint().exact().unwrap_or_default();
+            answer::set(&mut reply, header::CONTENT_LENGTH, &length.to_string());
+            *reply.body_mut() = Full::default();
+        }
+        answer::set(&mut reply, X_REQUEST_ID, &request_id);
+        reply
+    }
+}
+
 /// The JSON value of a body.
 pub fn parse(body: &[u8]) -> Result<Value, Failure> {
     Ok(json::parse(body, JSON_DEPTH)?)
-}
-
-/// Where a request comes from, before it is known whose it is.
-pub fn origin(peer: SocketAddr) -> Origin {
-    Origin {
-        request_id: request_id(),
-        actor: "unknown".to_owned(),
-        source: peer.ip().to_string(),
-        status: 0,
-    }
-}
-
-/// The reply as it leaves: under the request's id, without a body where the method is HEAD, and with a line in the log.
-pub fn finished(mut reply: Reply, method: &Method, origin: &Origin) -> Reply {
-    if method == Method::HEAD {
-        let length = reply.body().size_hint().exact().unwrap_or_default();
-        answer::set(&mut reply, header::CONTENT_LENGTH, &length.to_string());
-        *reply.body_mut() = Full::default();
-    }
-    answer::set(&mut reply, X_REQUEST_ID, &origin.request_id);
-    let status = reply.status().as_u16();
-    let (request_id, actor, source) = (&origin.request_id, &origin.actor, &origin.source);
-    match reads(method) {
-        true => tracing::debug!(%method, status, request_id, actor, source, "answered"),
-        false => tracing::info!(%method, status, request_id, actor, source, "answered"),
-    }
-    reply
 }
 
 /// The answer when a request's time is over.
@@ -197,15 +202,4 @@ pub fn asked(method: &str, path: &str) -> String {
     const LETTERS: usize = 200;
     let asked = format!("{method} {path}");
     asked.chars().take(LETTERS).collect()
-}
-
-/// The token behind the one `Authorization: Bearer` (RFC 6750 §2.1); the scheme compares in any letter case.
-fn bearer<B>(request: &Request<B>) -> Option<&str> {
-    let mut values = request.headers().get_all(header::AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return None;
-    };
-    let value = value.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

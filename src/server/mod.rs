@@ -5,25 +5,35 @@
 mod activity;
 pub mod admin;
 mod answer;
+mod auth;
 pub mod body;
+pub mod certificate;
+pub mod chain;
+pub mod client;
 mod connection;
 mod intake;
 pub mod limits;
+mod line;
 pub mod listener;
 mod route;
 pub mod scim;
+pub mod snapshots;
+pub mod syslog;
+pub mod systemd;
 pub mod tls;
 pub mod trial_certificate;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::directory::Directory;
+use certificate::Certificate;
+use client::TrustedProxies;
 use limits::Limits;
+use syslog::Forwarder;
 
 /// How often what lags behind on purpose is written: when tokens were used, repeated refusals.
 const SETTLE: Duration = Duration::from_secs(10);
@@ -36,31 +46,54 @@ pub struct Listeners {
     pub admin: TcpListener,
 }
 
-/// Serves `directory`, SCIM below each of `base_paths`, on both listeners until `shutdown` becomes true, and comes back when the requests in flight are
-/// answered or the drain deadline has passed.
+/// What the configuration says of the network side.
+pub struct Settings {
+    /// Paths below which SCIM is served.
+    pub base_paths: Vec<String>,
+    /// Proxies whose word about a client's address is believed.
+    pub trusted_proxies: TrustedProxies,
+    /// How much and how long a client may.
+    pub limits: Arc<Limits>,
+}
+
+/// What the listeners present, and where the audit goes.
+pub struct Network {
+    /// The certificate of the moment.
+    pub certificate: Arc<Certificate>,
+    /// Sends the audit on, where that is configured.
+    pub forwarder: Option<Forwarder>,
+}
+
+/// Serves `directory` on both listeners and forwards its audit until `shutdown` becomes true, and comes back when the
+/// requests in flight are answered or the drain deadline has passed.
 pub async fn serve(
     listeners: Listeners,
-    tls: watch::Receiver<Arc<ServerConfig>>,
+    network: Network,
     directory: Arc<Directory>,
-    base_paths: &[String],
-    limits: Arc<Limits>,
+    settings: &Settings,
     shutdown: watch::Receiver<bool>,
 ) {
-    let scim = Arc::new(scim::Scim::new(
-        Arc::clone(&directory),
-        base_paths,
-        Arc::clone(&limits),
-    ));
-    let admin = Arc::new(admin::Admin::new(
-        Arc::clone(&directory),
-        Arc::clone(&limits),
-    ));
-    let (scim_tls, scim_limits, scim_shutdown) =
-        (tls.clone(), Arc::clone(&limits), shutdown.clone());
+    let scim = Arc::new(scim::Scim::new(Arc::clone(&directory), settings));
+    let admin = Arc::new(admin::Admin::new(Arc::clone(&directory), settings));
+    let Network {
+        certificate,
+        forwarder,
+    } = network;
+    let (scim_tls, admin_tls) = (certificate.scim(), certificate.admin());
+    let limits = || Arc::clone(&settings.limits);
+    let stop = || shutdown.clone();
+    let forward = async {
+        if let Some(forwarder) = forwarder {
+            forwarder.run(&directory, stop()).await;
+        }
+    };
     tokio::join!(
-        listener::serve(listeners.scim, scim_tls, scim_limits, scim, scim_shutdown),
-        listener::serve(listeners.admin, tls, limits, admin, shutdown.clone()),
-        settle(&directory, shutdown),
+        listener::serve(listeners.scim, scim_tls, limits(), scim, stop()),
+        listener::serve(listeners.admin, admin_tls, limits(), admin, stop()),
+        certificate.watch(stop()),
+        systemd::watchdog(&directory, stop()),
+        settle(&directory, stop()),
+        forward,
     );
 }
 

@@ -2,6 +2,7 @@
 
 use percent_encoding::percent_decode_str;
 
+use super::line::Label;
 use crate::scim::schema::ResourceType;
 
 /// The segment behind a collection that makes a POST a query (RFC 7644 §3.4.3). No id looks like it.
@@ -31,6 +32,39 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
+    /// Its path below the base path, for the log: what differs between resources is a placeholder.
+    fn template(&self) -> &'static str {
+        use ResourceType::{Group, User};
+        match self {
+            Self::Root => "/",
+            Self::Collection(User) => "/Users",
+            Self::Collection(Group) => "/Groups",
+            Self::Resource(User, _) => "/Users/{id}",
+            Self::Resource(Group, _) => "/Groups/{id}",
+            Self::Search(None) => "/.search",
+            Self::Search(Some(User)) => "/Users/.search",
+            Self::Search(Some(Group)) => "/Groups/.search",
+            Self::Bulk => "/Bulk",
+            Self::Me => "/Me",
+            Self::ServiceProviderConfig => "/ServiceProviderConfig",
+            Self::ResourceTypes(_) => "/ResourceTypes",
+            Self::Schemas(_) => "/Schemas",
+        }
+    }
+
+    /// What the log says of it.
+    pub fn label(&self) -> Label<'_> {
+        (self.template(), self.id())
+    }
+
+    /// The id of the resource that it names.
+    fn id(&self) -> Option<&str> {
+        match self {
+            Self::Resource(_, id) => Some(id),
+            _ => None,
+        }
+    }
+
     /// The methods that it takes, as in `Allow`.
     pub fn methods(&self) -> &'static str {
         match self {

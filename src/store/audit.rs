@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::ops::ControlFlow;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use rusqlite::{Connection, named_params};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -162,6 +163,15 @@ fn recorded(row: &rusqlite::Row<'_>) -> Result<Recorded, rusqlite::Error> {
     })
 }
 
+/// The rows after `seq`, `most` of them, in their order.
+pub fn after(connection: &Connection, seq: i64, most: usize) -> Result<Vec<Recorded>, Error> {
+    let mut statement =
+        connection.prepare_cached("SELECT * FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let rows = statement.query_map((seq, most), recorded)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// Who preserved an account at `at`, or on top of that as the administrator; none where the rows are gone.
 pub fn preserver(
     connection: &Connection,
@@ -192,11 +202,59 @@ pub fn last_sign_of_life(connection: &Connection) -> Result<Option<jiff::Timesta
 /// The hash before the first row.
 pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
+/// The end of the chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// Number of the last row.
+    pub seq: i64,
+    /// Its hash.
+    pub hash: String,
+}
+
+/// The end of the chain, as it stands apart from the rows.
+pub fn head(connection: &Connection) -> Result<Head, Error> {
+    let mut statement = connection.prepare_cached("SELECT audit_seq, audit_hash FROM appliance")?;
+    Ok(statement.query_row([], |row| {
+        let (seq, hash) = (row.get(0)?, row.get(1)?);
+        Ok(Head { seq, hash })
+    })?)
+}
+
+/// Where the chain is broken first: a number is missing, a hash is not the one that its row and the row before it give,
+/// or the last row is not the head.
+pub fn break_in(connection: &Connection) -> Result<Option<String>, Error> {
+    let mut statement = connection.prepare("SELECT * FROM audit ORDER BY seq")?;
+    let columns = statement.column_count().saturating_sub(2);
+    let mut rows = statement.query([])?;
+    let (mut seq, mut hash) = (0, GENESIS.to_owned());
+    while let Some(row) = rows.next()? {
+        seq += 1;
+        if row.get::<_, i64>(0)? != seq {
+            return Ok(Some(format!("row {seq} of the audit is missing")));
+        }
+        let texts: Vec<Option<Hashed>> = (0..columns)
+            .map(|column| row.get(column))
+            .collect::<Result<_, _>>()?;
+        let texts: Vec<_> = texts
+            .iter()
+            .map(|text| text.as_ref().map(|Hashed(text)| text.as_str()))
+            .collect();
+        let before = std::mem::take(&mut hash);
+        hash = chained(&before, &texts);
+        if row.get::<_, String>(columns)? != before || row.get::<_, String>(columns + 1)? != hash {
+            return Ok(Some(format!("row {seq} of the audit was changed")));
+        }
+    }
+    let whole = head(connection)? == Head { seq, hash };
+    Ok((!whole).then(|| format!("row {seq} of the audit is not the last one that was written")))
+}
+
 /// Appends `row` to the chain and moves the head. Returns its sequence number.
 pub fn append(connection: &Connection, row: &Row) -> Result<i64, Error> {
-    let (last, prev_hash): (i64, String) = connection
-        .prepare_cached("SELECT audit_seq, audit_hash FROM appliance")?
-        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let Head {
+        seq: last,
+        hash: prev_hash,
+    } = head(connection)?;
     let seq = last + 1;
     let at = text::instant(row.at);
     let changes = row.changes.as_ref().map(text::object).transpose()?;
@@ -264,6 +322,19 @@ fn chained(prev_hash: &str, columns: &[Option<&str>]) -> String {
         };
     }
     hex(digest(&SHA256, canonical.as_bytes()).as_ref())
+}
+
+/// A column as it is hashed: text as it is, a number in decimal.
+struct Hashed(String);
+
+impl FromSql for Hashed {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        match value {
+            ValueRef::Integer(number) => Ok(Self(number.to_string())),
+            ValueRef::Text(_) => value.as_str().map(|text| Self(text.to_owned())),
+            _ => Err(FromSqlError::InvalidType),
+        }
+    }
 }
 
 /// Bytes as lower-case hex.

@@ -5,20 +5,29 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod backup;
+pub mod examine;
+pub mod forwarding;
 pub mod groups;
 pub mod list;
+pub mod lock;
 pub mod lower;
 pub mod mappings;
+pub mod migrate;
 pub mod open;
 pub mod profiles;
 pub mod readers;
+pub mod restore;
+pub mod snapshots;
 pub mod storages;
 pub mod text;
 pub mod tokens;
 pub mod users;
+pub mod whole;
 pub mod writer;
 
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use readers::Readers;
 use writer::Writer;
@@ -46,6 +55,31 @@ pub enum Error {
         /// Version of this program.
         known: i64,
     },
+    /// The file was written by an earlier version.
+    #[error(
+        "{path}: schema version {found} is older than this program's {known}; `scimlite serve` migrates it"
+    )]
+    Older {
+        /// The file.
+        path: String,
+        /// Version in the file.
+        found: i64,
+        /// Version of this program.
+        known: i64,
+    },
+    /// The steps to the present schema do not lead there from this file; it is as it was.
+    #[error(
+        "{path}: cannot be migrated from schema version {found}: {what}; nothing was changed, so the earlier version \
+         of this program still works with it"
+    )]
+    NotMigrated {
+        /// The file.
+        path: String,
+        /// Version in the file.
+        found: i64,
+        /// What went wrong.
+        what: String,
+    },
     /// The tables are not those of schema.sql.
     #[error(
         "{path}: {object} differs from this program's schema; restore a backup, or undo the change to it"
@@ -56,6 +90,33 @@ pub enum Error {
         /// The first table, index, trigger or view that differs.
         object: String,
     },
+    /// The file is damaged.
+    #[error("{path}: broken: {what}; `scimlite restore` takes a backup that is whole")]
+    Broken {
+        /// The file.
+        path: String,
+        /// What is wrong first.
+        what: String,
+    },
+    /// Somebody has the file who must not have it now.
+    #[error("{path}: {what}")]
+    InUse {
+        /// The file.
+        path: String,
+        /// Who it is, and what to do.
+        what: &'static str,
+    },
+    /// A file could not be made or read.
+    #[error("{path}: {what}")]
+    File {
+        /// The file.
+        path: String,
+        /// Why.
+        what: String,
+    },
+    /// Whoever asked for a copy wants it no more.
+    #[error("stopped before it was complete")]
+    Stopped,
     /// SQLite or the operating system refused.
     #[error("database: {0}")]
     Sqlite(String),
@@ -70,21 +131,38 @@ impl From<rusqlite::Error> for Error {
     }
 }
 
+impl Error {
+    /// What is wrong with the file at `path`.
+    fn file(path: &Path, what: impl ToString) -> Self {
+        Self::File {
+            path: path.display().to_string(),
+            what: what.to_string(),
+        }
+    }
+}
+
 /// An open database.
 pub struct Store {
     /// Where every change goes through.
     pub writer: Writer,
     /// Where every read goes through.
     pub readers: Readers,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Keeps the file from being swapped as long as it is open.
+    _shared: File,
 }
 
 impl Store {
     /// Opens the database at `path`, which has to exist and to be of this program's schema.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        let shared = lock::shared(path)?;
         let connection = open::writable(path)?;
         Ok(Self {
             writer: Writer::start(connection)?,
             readers: Readers::new(path),
+            path: path.to_owned(),
+            _shared: shared,
         })
     }
 

@@ -1,21 +1,21 @@
 //! Making and opening the database file: permissions, pragmas, and the check that its schema is this program's.
 
-use std::fs::OpenOptions;
+use std::fs::File;
 use std::io::ErrorKind;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
-use super::Error;
+use super::migrate::{PRESENT, Plan};
+use super::whole::{self, Unfinished};
+use super::{Error, lock};
 
 /// The schema, the one truth about the tables.
 pub const SCHEMA: &str = include_str!("../../schema.sql");
 /// Marks a file as a Scimlite database: "Slit" in ASCII.
 const APPLICATION_ID: i64 = 0x536c_6974;
-/// Version of SCHEMA.
-const USER_VERSION: i64 = 1;
 /// How long to wait for another process that holds the write lock, such as a command beside the server.
 pub const BUSY: Duration = Duration::from_secs(10);
 /// Prepared statements kept per connection: more than the program has.
@@ -27,54 +27,29 @@ pub fn create<E: From<Error>>(
     path: &Path,
     fill: impl FnOnce(&Connection) -> Result<(), E>,
 ) -> Result<(), E> {
-    let unfinished = path.with_extension(format!("new-{}", std::process::id()));
-    let made = make(&unfinished, fill).and_then(|()| {
-        // A link, not a rename: it fails where another process was faster, instead of replacing its file.
-        std::fs::hard_link(&unfinished, path)
-            .and_then(|()| sync_directory(path))
-            .map_err(|error| Error::Sqlite(format!("{}: {error}", path.display())).into())
-    });
-    // Without it there is nothing to remove; a leftover does no harm.
-    let _ = std::fs::remove_file(&unfinished);
-    made
-}
-
-fn make<E: From<Error>>(
-    path: &Path,
-    fill: impl FnOnce(&Connection) -> Result<(), E>,
-) -> Result<(), E> {
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|error| Error::Sqlite(format!("{}: {error}", path.display())))?;
-    let connection = Connection::open(path).map_err(Error::from)?;
+    let _shared = lock::shared(path)?;
+    let unfinished = Unfinished::beside(path).map_err(|error| Error::file(path, error))?;
+    let connection = Connection::open(unfinished.path()).map_err(Error::from)?;
+    let version = PRESENT.version();
     let begin = format!(
         "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; BEGIN; {SCHEMA}
-         PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {USER_VERSION};"
+         PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version};"
     );
     connection.execute_batch(&begin).map_err(Error::from)?;
     fill(&connection)?;
     connection.execute_batch("COMMIT").map_err(Error::from)?;
     connection
         .close()
-        .map_err(|(_, error)| Error::from(error).into())
-}
-
-/// Makes the new name `path` durable.
-fn sync_directory(path: &Path) -> std::io::Result<()> {
-    match path.parent() {
-        Some(directory) => std::fs::File::open(directory)?.sync_all(),
-        None => Ok(()),
-    }
+        .map_err(|(_, error)| Error::from(error))?;
+    unfinished
+        .publish(false)
+        .map_err(|error| Error::file(path, error).into())
 }
 
 /// Opens the read-write connection, after the file has shown that it is this program's.
 pub fn writable(path: &Path) -> Result<Connection, Error> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    verify(path, &connection)?;
+    verify(path, &connection, &PRESENT)?;
     connection.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
          PRAGMA wal_autocheckpoint = 4000;",
@@ -82,9 +57,37 @@ pub fn writable(path: &Path) -> Result<Connection, Error> {
     Ok(connection)
 }
 
+/// Opens a connection that may write, to a file whose schema may be an older one.
+pub fn unverified(path: &Path) -> Result<Connection, Error> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.execute_batch("PRAGMA synchronous = FULL;")?;
+    Ok(connection)
+}
+
 /// Opens a read-only connection.
 pub fn readable(path: &Path) -> Result<Connection, Error> {
     connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+}
+
+/// Opens a file that lies by itself, a backup, to read it. Where SQLite has put nothing beside it, it is read as it is:
+/// that works on a medium that cannot be written, and leaves nothing beside it.
+pub fn lone(path: &Path) -> Result<Connection, Error> {
+    if whole::companions(path).any(|companion| companion.exists()) {
+        return readable(path);
+    }
+    let bare = path.as_os_str().as_encoded_bytes();
+    let uri = format!(
+        "file:{}?immutable=1",
+        percent_encode(bare, NON_ALPHANUMERIC)
+    );
+    // SQLite says of any that it cannot read that it cannot open it.
+    File::open(path).map_err(|error| Error::file(path, error))?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_URI
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(uri, flags)?;
+    connection.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;")?;
+    Ok(connection)
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
@@ -101,8 +104,22 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
     Ok(connection)
 }
 
-/// Refuses a file of another program, of a later version, and one whose schema was changed by hand.
-fn verify(path: &Path, connection: &Connection) -> Result<(), Error> {
+/// Refuses a file whose schema is not the one to which `plan` leads: one of another program, of a later or earlier
+/// version, and one whose schema was changed by hand.
+pub fn verify(path: &Path, connection: &Connection, plan: &Plan<'_>) -> Result<(), Error> {
+    let found = identify(path, connection, plan)?;
+    let (known, path) = (plan.version(), path.display().to_string());
+    if found < known {
+        return Err(Error::Older { path, found, known });
+    }
+    match difference(plan.schema, connection)? {
+        Some(object) => Err(Error::Drift { path, object }),
+        None => Ok(()),
+    }
+}
+
+/// The version of a file's schema. Refuses a file of another program and one that is later than where `plan` leads.
+pub fn identify(path: &Path, connection: &Connection, plan: &Plan<'_>) -> Result<i64, Error> {
     let pragma = |name: &str| -> Result<i64, rusqlite::Error> {
         connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0))
     };
@@ -115,41 +132,96 @@ fn verify(path: &Path, connection: &Connection) -> Result<(), Error> {
         }
         Err(error) => return Err(error.into()),
     }
-    let found = pragma("user_version")?;
-    if found > USER_VERSION {
-        return Err(Error::Newer {
-            path,
-            found,
-            known: USER_VERSION,
-        });
-    }
-    let fresh = Connection::open_in_memory()?;
-    fresh.execute_batch(SCHEMA)?;
-    match difference(&fresh, connection)? {
-        Some(object) => Err(Error::Drift { path, object }),
-        None => Ok(()),
+    match (pragma("user_version")?, plan.version()) {
+        (..=0, _) => Err(Error::Foreign(path)),
+        (found, known) if found > known => Err(Error::Newer { path, found, known }),
+        (found, _) => Ok(found),
     }
 }
 
-/// The first object that one schema has and the other has not, or has otherwise. What SQLite keeps for itself
+/// The first object that `schema` has and the file has not, or has otherwise. What SQLite keeps for itself
 /// (`sqlite_stat1`, the indexes of constraints) is left aside.
-fn difference(fresh: &Connection, file: &Connection) -> Result<Option<String>, Error> {
+pub fn difference(schema: &str, file: &Connection) -> Result<Option<String>, Error> {
     let objects = |connection: &Connection| -> Result<Vec<(String, String)>, rusqlite::Error> {
         connection
             .prepare(
                 "SELECT type || ' ' || name, sql FROM sqlite_schema
                  WHERE name NOT LIKE 'sqlite!_%' ESCAPE '!' ORDER BY 1",
             )?
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .query_map([], |row| {
+                let sql: String = row.get(1)?;
+                Ok((row.get(0)?, normalised(&sql)))
+            })?
             .collect()
     };
-    let (wanted, found) = (objects(fresh)?, objects(file)?);
+    let fresh = Connection::open_in_memory()?;
+    fresh.execute_batch(schema)?;
+    let (wanted, found) = (objects(&fresh)?, objects(file)?);
     let missing = wanted.iter().find(|object| !found.contains(object));
     let unknown = found.iter().find(|object| !wanted.contains(object));
     Ok(missing.or(unknown).map(|(name, _)| name.clone()))
 }
 
+/// A statement without comments, the quotation marks of names and blanks that mean nothing: SQLite keeps the text of a
+/// table that was altered otherwise than that of a table that was made so.
+fn normalised(sql: &str) -> String {
+    let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
+    let mut text = String::with_capacity(sql.len());
+    let mut letters = sql.chars().peekable();
+    let mut apart = false;
+    while let Some(letter) = letters.next() {
+        match letter {
+            '-' if letters.peek() == Some(&'-') => {
+                letters.by_ref().find(|&letter| letter == '\n');
+                apart = true;
+            }
+            '"' => apart = true,
+            _ if letter.is_whitespace() => apart = true,
+            _ => {
+                if apart && is_word(letter) && text.ends_with(is_word) {
+                    text.push(' ');
+                }
+                apart = false;
+                text.push(letter);
+                // A text is kept as it is; two marks within it are its end and the beginning of another.
+                if letter == '\'' {
+                    for letter in letters.by_ref() {
+                        text.push(letter);
+                        if letter == '\'' {
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+    }
+    text
+}
+
 /// Whether a row answers to the query: `row?` as an option, for statements that may find nothing.
 pub fn optional<T>(result: Result<T, rusqlite::Error>) -> Result<Option<T>, Error> {
     Ok(result.optional()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::normalised;
+
+    #[test]
+    fn a_statement_is_what_it_says() {
+        let plain = "CREATE TABLE group(a TEXT CHECK(a IN('x  y','--','it''s')),b TEXT)";
+        for other in [
+            "CREATE TABLE \"group\" (\n    a TEXT CHECK (a IN ('x  y', '--', 'it''s')), -- a, \"b\" 'c\n    b TEXT\n)",
+            "CREATE  TABLE group ( a TEXT CHECK( a IN ('x  y' , '--' , 'it''s')) , b TEXT )",
+        ] {
+            assert_eq!(normalised(other), plain);
+        }
+        for different in [
+            "CREATE TABLE group(a TEXT CHECK(a IN('x y','--','it''s')),b TEXT)",
+            "CREATE TABLE group(aTEXT CHECK(a IN('x  y','--','it''s')),b TEXT)",
+            "CREATE TABLE group(a TEXT CHECK(a IN('x  y','--','it''s')),b  INT)",
+        ] {
+            assert_ne!(normalised(different), plain);
+        }
+    }
 }

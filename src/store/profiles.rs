@@ -20,11 +20,24 @@ pub struct Profile {
     pub quota_gb: Option<i64>,
     /// Days after which a preserved account is deleted; none: never.
     pub delete_after_days: Option<i64>,
-    /// Active accounts that it has.
-    pub active_accounts: i64,
+    /// Accounts that it has.
+    #[serde(flatten)]
+    pub accounts: Counts,
 }
 
-const COLUMNS: &str = "id, name, max_users, quota_gb, delete_after_days, active_accounts";
+/// How many accounts there are of each status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
+pub struct Counts {
+    /// In use.
+    #[serde(rename = "active_accounts")]
+    pub active: i64,
+    /// Stopped, with everything kept.
+    #[serde(rename = "preserved_accounts")]
+    pub preserved: i64,
+}
+
+const COLUMNS: &str =
+    "id, name, max_users, quota_gb, delete_after_days, active_accounts, preserved_accounts";
 
 fn read(row: &Row<'_>) -> Result<Profile, rusqlite::Error> {
     Ok(Profile {
@@ -33,8 +46,23 @@ fn read(row: &Row<'_>) -> Result<Profile, rusqlite::Error> {
         max_users: row.get(2)?,
         quota_gb: row.get(3)?,
         delete_after_days: row.get(4)?,
-        active_accounts: row.get(5)?,
+        accounts: read_counts(row, 5)?,
     })
+}
+
+/// Reads two columns from `first` on.
+pub(super) fn read_counts(row: &Row<'_>, first: usize) -> Result<Counts, rusqlite::Error> {
+    Ok(Counts {
+        active: row.get(first)?,
+        preserved: row.get(first + 1)?,
+    })
+}
+
+/// The accounts of all profiles.
+pub fn counts(connection: &Connection) -> Result<Counts, Error> {
+    let sql = "SELECT coalesce(sum(active_accounts), 0), coalesce(sum(preserved_accounts), 0) FROM profile";
+    let mut statement = connection.prepare_cached(sql)?;
+    Ok(statement.query_row([], |row| read_counts(row, 0))?)
 }
 
 /// The profile in row `id`.

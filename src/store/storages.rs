@@ -4,6 +4,7 @@ use rusqlite::{Connection, Row};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::profiles::{Counts, read_counts};
 use super::{Error, open::optional};
 
 /// One row of `storage`, its fields the keys that scripts see.
@@ -16,51 +17,39 @@ pub struct Storage {
     pub name: String,
     /// Whether it takes new accounts.
     pub enabled: bool,
+    /// Accounts that it has.
+    #[serde(flatten)]
+    pub accounts: Counts,
 }
+
+const COLUMNS: &str = "id, name, enabled, active_accounts, preserved_accounts";
 
 fn read(row: &Row<'_>) -> Result<Storage, rusqlite::Error> {
     Ok(Storage {
         id: row.get(0)?,
         name: row.get(1)?,
         enabled: row.get(2)?,
+        accounts: read_counts(row, 3)?,
     })
 }
 
 /// The storage in row `id`.
 pub fn get(connection: &Connection, id: i64) -> Result<Storage, Error> {
-    let sql = "SELECT id, name, enabled FROM storage WHERE id = ?1";
-    Ok(connection.prepare_cached(sql)?.query_row([id], read)?)
+    let sql = format!("SELECT {COLUMNS} FROM storage WHERE id = ?1");
+    Ok(connection.prepare_cached(&sql)?.query_row([id], read)?)
 }
 
 /// The storage of this name.
 pub fn named(connection: &Connection, name: &str) -> Result<Option<Storage>, Error> {
-    let sql = "SELECT id, name, enabled FROM storage WHERE name = ?1";
-    optional(connection.prepare_cached(sql)?.query_row([name], read))
+    let sql = format!("SELECT {COLUMNS} FROM storage WHERE name = ?1");
+    optional(connection.prepare_cached(&sql)?.query_row([name], read))
 }
 
-/// A storage in the list of all.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "StorageListed")]
-pub struct Listed {
-    /// The storage.
-    #[serde(flatten)]
-    pub storage: Storage,
-    /// The accounts that it has, preserved ones among them.
-    pub accounts: i64,
-}
-
-/// All storages, by name, each with the accounts that it has.
-pub fn all(connection: &Connection) -> Result<Vec<Listed>, Error> {
-    let mut statement = connection.prepare_cached(
-        "SELECT storage.id, storage.name, storage.enabled, count(user.seq) FROM storage LEFT JOIN user ON user.storage = storage.id
-         GROUP BY storage.id ORDER BY storage.name",
-    )?;
-    let rows = statement.query_map([], |row| {
-        Ok(Listed {
-            storage: read(row)?,
-            accounts: row.get(3)?,
-        })
-    })?;
+/// All storages, by name.
+pub fn all(connection: &Connection) -> Result<Vec<Storage>, Error> {
+    let sql = format!("SELECT {COLUMNS} FROM storage ORDER BY name");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map([], read)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

@@ -29,6 +29,8 @@ pub struct Token {
     pub scope: Scope,
     /// The secret's argon2id PHC string.
     pub phc: String,
+    /// Sixteen bits of a keyed digest of the secret, which tell nearly every wrong one without argon2.
+    pub fingerprint: u16,
     /// When it was made.
     pub created: Timestamp,
     /// When it ends.
@@ -41,7 +43,8 @@ pub struct Token {
     pub last_used: Option<Timestamp>,
 }
 
-const COLUMNS: &str = "id, name, scope, phc, created, expires, revoked, replaced, last_used";
+const COLUMNS: &str =
+    "id, name, scope, phc, fingerprint, created, expires, revoked, replaced, last_used";
 
 fn read(row: &Row<'_>) -> Result<Token, rusqlite::Error> {
     let instant = |column| text::parse_instant(column, row.get_ref(column)?.as_str()?);
@@ -55,11 +58,12 @@ fn read(row: &Row<'_>) -> Result<Token, rusqlite::Error> {
         name: row.get(1)?,
         scope: row.get(2)?,
         phc: row.get(3)?,
-        created: instant(4)?,
-        expires: instant(5)?,
-        revoked: maybe(6)?,
-        replaced: row.get(7)?,
-        last_used: maybe(8)?,
+        fingerprint: row.get(4)?,
+        created: instant(5)?,
+        expires: instant(6)?,
+        revoked: maybe(7)?,
+        replaced: row.get(8)?,
+        last_used: maybe(9)?,
     })
 }
 
@@ -81,14 +85,15 @@ pub fn all(connection: &Connection) -> Result<Vec<Token>, Error> {
 pub fn insert(connection: &Connection, token: &Token) -> Result<(), Error> {
     connection
         .prepare_cached(
-            "INSERT INTO token (id, name, scope, phc, created, expires)
-             VALUES (:id, :name, :scope, :phc, :created, :expires)",
+            "INSERT INTO token (id, name, scope, phc, fingerprint, created, expires)
+             VALUES (:id, :name, :scope, :phc, :fingerprint, :created, :expires)",
         )?
         .execute(named_params! {
             ":id": token.id,
             ":name": token.name,
             ":scope": token.scope,
             ":phc": token.phc,
+            ":fingerprint": token.fingerprint,
             ":created": text::instant(token.created),
             ":expires": text::instant(token.expires),
         })?;
@@ -111,10 +116,12 @@ pub fn replace(connection: &Connection, id: &str, new: &str, at: Timestamp) -> R
     Ok(())
 }
 
-/// Notes that a token was used at `at`.
+/// Notes that a token was used at `at`, unless a later use is known.
 pub fn used(connection: &Connection, id: &str, at: Timestamp) -> Result<(), Error> {
     connection
-        .prepare_cached("UPDATE token SET last_used = ?2 WHERE id = ?1")?
+        .prepare_cached(
+            "UPDATE token SET last_used = max(coalesce(last_used, ?2), ?2) WHERE id = ?1",
+        )?
         .execute((id, text::instant(at)))?;
     Ok(())
 }

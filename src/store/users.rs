@@ -146,7 +146,7 @@ pub fn sanitised(text: &str) -> String {
 }
 
 /// The key of the account's name that a userName gives.
-fn username_key(user_name: &str) -> String {
+pub fn username_key(user_name: &str) -> String {
     fold(&sanitised(user_name)).into_owned()
 }
 
@@ -237,7 +237,7 @@ pub fn hidden_by_external_id(
 ) -> Result<Option<User>, Error> {
     one(
         connection,
-        "external_id = ?1 AND scim_visible = 0 ORDER BY modified DESC, seq DESC LIMIT 1",
+        "external_id = ?1 AND scim_visible = 0 ORDER BY removed DESC LIMIT 1",
         external_id,
     )
 }
@@ -250,9 +250,21 @@ pub fn hidden_by_user_name(
     one(
         connection,
         "user_name_key = ?1 AND scim_visible = 0 AND external_id IS NULL
-         ORDER BY modified DESC, seq DESC LIMIT 1",
+         ORDER BY removed DESC LIMIT 1",
         &fold(user_name),
     )
+}
+
+/// Whether there is a hidden account with this userName and this externalId, or without one.
+pub fn hidden_same(
+    connection: &Connection,
+    user_name: &str,
+    external_id: Option<&str>,
+) -> Result<bool, Error> {
+    let mut statement = connection.prepare_cached(
+        "SELECT 1 FROM user WHERE user_name_key = ?1 AND scim_visible = 0 AND external_id IS ?2",
+    )?;
+    Ok(statement.exists((fold(user_name), external_id))?)
 }
 
 /// Ids of the hidden accounts of the name that this userName gives, the oldest first.
@@ -306,10 +318,11 @@ pub fn insert(connection: &Connection, user: &User) -> Result<i64, Error> {
         connection,
         "INSERT INTO user (id, resource, user_name_key, username_key, display_name_key, external_id, version, username,
              email, name, upn, status, preserved_by, preserved_at, profile, storage, quota_gb, mapping,
-             activation_email, managed_by, scim_visible, legal_hold, created, modified)
+             activation_email, managed_by, scim_visible, removed, legal_hold, created, modified)
          VALUES (:id, :resource, :user_name_key, :username_key, :display_name_key, :external_id, :version, :username,
              :email, :name, :upn, :status, :preserved_by, :preserved_at, :profile, :storage, :quota_gb, :mapping,
-             :activation_email, :managed_by, :scim_visible, :legal_hold, :created, :modified)
+             :activation_email, :managed_by, :scim_visible,
+             iif(:scim_visible, NULL, (SELECT audit_seq + 1 FROM appliance)), :legal_hold, :created, :modified)
          RETURNING seq",
         user,
         true,
@@ -325,8 +338,9 @@ pub fn update(connection: &Connection, user: &User, emails_changed: bool) -> Res
              username = :username, email = :email, name = :name, upn = :upn, status = :status,
              preserved_by = :preserved_by, preserved_at = :preserved_at, profile = :profile, storage = :storage,
              quota_gb = :quota_gb, mapping = :mapping, activation_email = :activation_email,
-             managed_by = :managed_by, scim_visible = :scim_visible, legal_hold = :legal_hold, created = :created,
-             modified = :modified
+             managed_by = :managed_by, scim_visible = :scim_visible,
+             removed = iif(:scim_visible, NULL, coalesce(removed, (SELECT audit_seq + 1 FROM appliance))),
+             legal_hold = :legal_hold, created = :created, modified = :modified
          WHERE id = :id RETURNING seq",
         user,
         emails_changed,

@@ -175,7 +175,11 @@ fn work(connection: &Connection, queue: &Receiver<Box<dyn Pending>>) {
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
-    checkpoint(connection);
+    if !checkpoint(connection) {
+        tracing::warn!(
+            "another program has the file; until it lets go, the -wal beside it belongs to it"
+        );
+    }
 }
 
 /// Runs a batch in one transaction and answers each job.

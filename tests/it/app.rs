@@ -37,9 +37,26 @@ pub struct TestApp {
 impl TestApp {
     /// A server on a new data directory.
     pub fn start() -> Self {
+        Self::on(Home::new(), |_| {})
+    }
+
+    /// A server whose configuration has lines of the template replaced by others.
+    pub fn configured(settings: &[(&str, &str)]) -> Self {
         let home = Home::new();
+        let file = home.data().join("scimlite.toml");
+        let mut text = std::fs::read_to_string(&file).unwrap();
+        for (line, other) in settings {
+            assert!(text.contains(line), "{line}");
+            text = text.replace(line, other);
+        }
+        std::fs::write(&file, text).unwrap();
+        Self::on(home, |_| {})
+    }
+
+    /// A server on `home`, whose command `prepare` may change first.
+    pub fn on(home: Home, prepare: impl FnOnce(&mut Command)) -> Self {
         let violations = Arc::default();
-        let (child, stderr, ready) = serve(&home);
+        let (child, stderr, ready) = serve(&home, prepare);
         let (client, http1) = clients(&home, &ready, &violations);
         Self {
             home,
@@ -55,6 +72,14 @@ impl TestApp {
     /// Everything that the server has written to its standard error, over all restarts.
     pub fn stderr(&self) -> String {
         self.stderr.lock().unwrap().clone()
+    }
+
+    /// A client with the provision token whose connections come from this address of the loopback network.
+    pub fn client_from(&self, address: [u8; 4]) -> Client {
+        let violations = Arc::clone(&self.violations);
+        let port = port(&self.ready["scim"]);
+        Client::from_address(port, &self.home.ca(), violations, address.into())
+            .with_token(self.home.told("secret_token"))
     }
 
     /// A new set of connections with the provision token.
@@ -79,9 +104,14 @@ impl TestApp {
 
     /// Sends SIGTERM and does not wait.
     pub fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: &str) {
         let child = self.child.as_ref().expect("a running server");
         let id = child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status().unwrap();
+        let sent = Command::new("kill").args([signal, &id]).status().unwrap();
         assert!(sent.success());
     }
 
@@ -104,7 +134,7 @@ impl TestApp {
     /// Starts again after a stop or kill, on other ports.
     pub fn resume(&mut self) {
         assert!(self.child.is_none(), "still running");
-        let (child, stderr, ready) = serve(&self.home);
+        let (child, stderr, ready) = serve(&self.home, |_| {});
         let past = std::mem::replace(&mut self.stderr, stderr);
         self.stderr
             .lock()
@@ -155,19 +185,17 @@ impl Drop for TestApp {
 }
 
 /// Starts `serve` and waits until it is ready.
-fn serve(home: &Home) -> (Child, Arc<Mutex<String>>, Value) {
-    let mut child = home
-        .command([
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--admin-listen",
-            "127.0.0.1:0",
-        ])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+fn serve(home: &Home, prepare: impl FnOnce(&mut Command)) -> (Child, Arc<Mutex<String>>, Value) {
+    let mut command = home.command([
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "127.0.0.1:0",
+    ]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    prepare(&mut command);
+    let mut child = command.spawn().unwrap();
     let stderr = Arc::<Mutex<String>>::default();
     let log = Arc::clone(&stderr);
     let lines = BufReader::new(child.stderr.take().unwrap());

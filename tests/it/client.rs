@@ -1,7 +1,7 @@
 //! An independent SCIM client: one identity (token and HTTP connections) against one server, over TLS that trusts the
 //! certificate from `init` and nothing else. It notes whatever no answer may ever be, so that every test checks it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -92,6 +92,18 @@ impl Client {
     /// The same, speaking HTTP/1.1 only, as Entra does.
     pub fn http1(port: u16, ca: &[u8], violations: Arc<Mutex<Vec<String>>>) -> Self {
         Self::build(port, ca, violations, ClientBuilder::http1_only)
+    }
+
+    /// The same, with connections from `address`.
+    pub fn from_address(
+        port: u16,
+        ca: &[u8],
+        violations: Arc<Mutex<Vec<String>>>,
+        address: IpAddr,
+    ) -> Self {
+        Self::build(port, ca, violations, |builder| {
+            builder.local_address(address)
+        })
     }
 
     fn build(

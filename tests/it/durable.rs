@@ -15,7 +15,7 @@ use crate::client::Client;
 const WRITERS: usize = 16;
 
 /// User names by id.
-type Users = BTreeMap<String, String>;
+pub type Users = BTreeMap<String, String>;
 
 fn user(name: &str) -> Value {
     json!({
@@ -47,7 +47,7 @@ async fn write(client: Client, writer: String, count: Arc<AtomicUsize>) -> Users
 }
 
 /// Starts the writers and returns once they have written for a while.
-async fn busy(app: &TestApp, round: usize) -> JoinSet<Users> {
+pub async fn busy(app: &TestApp, round: usize) -> JoinSet<Users> {
     let count = Arc::new(AtomicUsize::new(0));
     let mut writers = JoinSet::new();
     for writer in 0..WRITERS {
@@ -67,7 +67,8 @@ async fn busy(app: &TestApp, round: usize) -> JoinSet<Users> {
     writers
 }
 
-async fn acknowledged(writers: JoinSet<Users>) -> Users {
+/// What the writers were told is there.
+pub async fn acknowledged(writers: JoinSet<Users>) -> Users {
     writers.join_all().await.into_iter().flatten().collect()
 }
 

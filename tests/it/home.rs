@@ -124,6 +124,19 @@ impl Home {
         command
     }
 
+    /// Puts a line of the configuration in force that is commented out in it.
+    #[track_caller]
+    pub fn configure(&self, section: &str, key: &str, value: &str) {
+        let path = self.data().join("scimlite.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (before, behind) = text.split_once(&format!("[{section}]\n")).expect(section);
+        let line = behind
+            .lines()
+            .find(|line| line.starts_with(&format!("#{key} = ")));
+        let behind = behind.replacen(line.expect(key), &format!("{key} = {value}"), 1);
+        std::fs::write(&path, format!("{before}[{section}]\n{behind}")).unwrap();
+    }
+
     /// A text that `init --json` printed.
     pub fn told(&self, key: &str) -> &str {
         self.init[key]
@@ -144,11 +157,25 @@ impl Home {
         files
     }
 
-    /// The database: the one file at the top of the data directory that starts like one.
+    /// The same directory with this configuration, from the next start on.
+    pub fn configured(self, configuration: &str) -> Self {
+        std::fs::write(self.data().join("scimlite.toml"), configuration).unwrap();
+        self
+    }
+
+    /// A name beside the data directory.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    /// The database: the one file at the top of the data directory that starts like one. What is kept from
+    /// before, and what is unfinished, has another ending.
     pub fn database(&self) -> PathBuf {
         let data = self.data();
         let mut found = self.files().into_iter().filter(|(path, content)| {
-            path.parent() == Some(&data) && content.starts_with(b"SQLite format 3\0")
+            path.parent() == Some(&data)
+                && path.extension() == Some("db".as_ref())
+                && content.starts_with(b"SQLite format 3\0")
         });
         let (path, _) = found.next().expect("a database");
         assert!(found.next().is_none(), "more than one database");

@@ -8,13 +8,13 @@ use crate::app::TestApp;
 use crate::client::Answer;
 
 /// A user with a name and an externalId.
-fn person(name: &str) -> Value {
+pub fn person(name: &str) -> Value {
     json!({"userName": format!("{name}@example.test"), "externalId": name, "title": name})
 }
 
 /// Asserts a refusal by a rule: no scimType, a detail that names what is in the way, an audit row that says it too.
 #[track_caller]
-fn forbidden(app: &TestApp, answer: Answer, what: &str) {
+pub fn forbidden(app: &TestApp, answer: Answer, what: &str) {
     let answer = answer.expect_error(403, Value::Null);
     assert!(answer.detail().contains(what), "{}", answer.detail());
     let row = app.audited(answer.request_id());
@@ -39,7 +39,7 @@ fn active_accounts(app: &TestApp) -> Value {
 }
 
 /// A profile `Small` with so many places for everybody in `Pune`, before the mapping for any user.
-fn small(app: &TestApp, places: usize) {
+pub fn small(app: &TestApp, places: usize) {
     app.sql(&format!(
         "INSERT INTO profile (id, name, max_users) VALUES (7, 'Small', {places});
          INSERT INTO mapping (position, name, attribute, \"values\", profile, storage, activation_email)
@@ -48,7 +48,7 @@ fn small(app: &TestApp, places: usize) {
 }
 
 /// A user for `Small`.
-fn in_pune(name: &str) -> Value {
+pub fn in_pune(name: &str) -> Value {
     let mut user = person(name);
     user["city"] = "Pune".into();
     user

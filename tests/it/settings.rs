@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::app::TestApp;
+use crate::home::Home;
 
 #[tokio::test]
 async fn what_commands_set_decides_the_next_creation() {
@@ -117,4 +118,20 @@ fn names(app: &TestApp) -> Vec<String> {
     let mappings = mappings.as_array().unwrap().iter();
     let name = |mapping: &Value| mapping["name"].as_str().unwrap().to_owned();
     mappings.map(name).collect()
+}
+
+#[test]
+fn storages_are_listed_with_their_accounts() {
+    let home = Home::new();
+    home.cli_json(["storage", "add", "Berlin"]);
+    home.cli_json(["user", "add", "anna@example.test", "--storage", "Berlin"]);
+    let storages = home.cli_json(["storage", "list"]);
+    let shown: Vec<_> = storages
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|storage| &storage["name"])
+        .collect();
+    assert_eq!(shown, ["Berlin", "Default"]);
+    assert!(home.cli(["storage", "list"]).status.success());
 }

@@ -421,3 +421,25 @@ async fn a_change_of_names_changes_the_account_and_not_the_id() {
         refused.expect_error(409, "uniqueness");
     }
 }
+
+#[tokio::test]
+async fn who_was_removed_last_comes_back_whatever_was_done_to_the_others_since() {
+    let app = TestApp::start();
+    let mut ids = Vec::new();
+    for name in ["anna", "bela"] {
+        ids.push(
+            app.client
+                .create(person(name, "twin"))
+                .await
+                .expect(201)
+                .id(),
+        );
+    }
+    for id in ids.iter().rev() {
+        app.client.delete(id).await;
+    }
+    app.cli_json(["user", "hold", &ids[1]]);
+    app.cli_json(["user", "preserve", &ids[1]]);
+    let back = app.client.create(person("cleo", "twin")).await;
+    assert_eq!(back.expect(201).id(), ids[0]);
+}

@@ -40,8 +40,8 @@ async fn a_token_works_at_once_and_until_it_is_revoked() {
     assert!(revoked.status.success());
     assert_eq!(status(&client).await, 401);
     assert_eq!(status(&app.client).await, 200, "the others stay");
-    let again = app.cli(["token", "revoke", id]);
-    assert!(matches!(again.status.code(), Some(0 | 1)), "{again:?}");
+    let again = refused(&app.cli(["token", "revoke", id]));
+    assert!(again.contains("was revoked at"), "{again}");
     assert_eq!(status(&client).await, 401);
 }
 
@@ -113,20 +113,111 @@ async fn a_token_survives_a_restart_and_shows_in_the_list() {
     }
 }
 
-/// Whether `--days 0` is refused or taken at its word, it never opens a door.
+#[test]
+fn a_token_ends_when_it_is_told_and_not_later_than_is_allowed() {
+    let home = Home::new();
+    let create = |end: &[&'static str]| {
+        let create = ["token", "create", "x", "--scope", "read"];
+        home.cli(
+            create
+                .into_iter()
+                .chain(end.iter().copied())
+                .chain(["--json"]),
+        )
+    };
+    let now = jiff::Timestamp::now();
+    let lifetime = |output| {
+        let expires = text(&home::json(&output), "expires").parse::<jiff::Timestamp>();
+        expires.unwrap().duration_since(now).as_hours()
+    };
+    assert_eq!(lifetime(create(&[])), 365 * 24);
+    assert_eq!(lifetime(create(&["--days", "365"])), 365 * 24);
+    assert_eq!(lifetime(create(&["--days", "1"])), 24);
+    let day = (now + jiff::SignedDuration::from_hours(48)).to_string();
+    let day = &*String::leak(day[..10].to_owned());
+    let made = home::json(&create(&["--expires", day]));
+    let next = jiff::civil::Date::strptime("%Y-%m-%d", day).unwrap();
+    let next = next.tomorrow().unwrap();
+    assert_eq!(made["expires"], format!("{next}T00:00:00.000Z"));
+    let made = home::json(&create(&[
+        "--expires",
+        &*String::leak(format!("{next}T12:00:00+02:00")),
+    ]));
+    assert_eq!(made["expires"], format!("{next}T10:00:00.000Z"));
+
+    let count = || home.rows("SELECT id FROM token", []).len();
+    let before = count();
+    for (end, said) in [
+        (["--days", "366"], "longest_days"),
+        (["--expires", "2099-12-31"], "longest_days"),
+        (["--expires", "2026-01-31"], "past"),
+    ] {
+        let stderr = refused(&create(&end));
+        assert!(stderr.contains(said), "{stderr}");
+    }
+    for end in [
+        &["--days", "0"][..],
+        &["--expires", "tomorrow"],
+        &["--days", "3", "--expires", "2027-01-31"],
+    ] {
+        assert_eq!(create(end).status.code(), Some(2), "{end:?}");
+    }
+    assert_eq!(count(), before);
+
+    let file = home.data().join("scimlite.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(
+        &file,
+        text.replace("#longest_days = 365", "longest_days = 30"),
+    )
+    .unwrap();
+    refused(&create(&["--days", "31"]));
+    assert_eq!(lifetime(create(&[])), 30 * 24);
+    let old = home.row("SELECT id FROM token WHERE name = 'entra'", []);
+    let rotated = home.cli(["token", "rotate", old["id"].as_str().unwrap(), "--json"]);
+    assert_eq!(lifetime(rotated), 30 * 24, "a longer one is not made again");
+}
+
+#[test]
+fn a_token_that_has_ended_is_replaced_by_one_that_works() {
+    let home = Home::new();
+    let id = home.row("SELECT id FROM token WHERE name = 'entra'", []);
+    let id = id["id"].as_str().unwrap();
+    home.sql(&format!(
+        "UPDATE token SET expires = '{PAST}' WHERE id = '{id}'"
+    ));
+    let rotated = home.cli_json(["token", "rotate", id]);
+    assert!(text(&rotated, "expires") > &*jiff::Timestamp::now().to_string());
+}
+
 #[tokio::test]
-async fn a_token_without_days_is_of_no_use() {
-    let app = TestApp::start();
-    let args = [
-        "token", "create", "short", "--scope", "read", "--days", "0", "--json",
-    ];
-    let output = app.cli(args);
-    if output.status.success() {
-        let token = home::json(&output);
-        let client = app.client.with_token(text(&token, "token"));
-        assert_eq!(status(&client).await, 401, "expired from the start");
-    } else {
-        assert!(matches!(output.status.code(), Some(1 | 2)), "{output:?}");
+async fn the_end_of_a_token_is_announced_once_in_each_run() {
+    let mut app = TestApp::start();
+    let (soon, _) = create(&app, "soon", "read");
+    let (over, _) = create(&app, "over", "read");
+    let (meant, _) = create(&app, "meant", "read");
+    app.stop();
+    assert!(!app.stderr().contains("scimlite token rotate"));
+    let end = |token: &Value, hours: i64| {
+        let end = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(hours);
+        let id = text(token, "id");
+        app.sql(&format!(
+            "UPDATE token SET expires = '{end:.3}' WHERE id = '{id}'"
+        ));
+    };
+    end(&soon, 24 * 6);
+    end(&over, -1);
+    end(&meant, 1);
+    app.cli(["token", "revoke", text(&meant, "id")]);
+    for run in 1..=2 {
+        app.resume();
+        app.stop();
+        let log = app.stderr();
+        for (token, said) in [(&soon, "ends in less than 7 days"), (&over, "has ended")] {
+            let advice = format!("{said}; `scimlite token rotate {}`", text(token, "id"));
+            assert_eq!(log.matches(&advice).count(), run, "{log}");
+        }
+        assert_eq!(log.matches("scimlite token rotate").count(), 2 * run);
     }
 }
 

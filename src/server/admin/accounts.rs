@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::lists::{Cursor, List, PAGE_LIMIT, Paging, span};
 use super::route::{Call, Created, Nothing, Route, Shown};
 use crate::directory::accounts::{Act, Listed, Recorded, Selection, Status};
-use crate::directory::by_hand::ByHand;
+use crate::directory::by_hand::{ByHand, Quota};
 use crate::directory::paging::Span;
 use crate::scim::filter::Filter;
 use crate::scim::schema::ResourceType;
@@ -165,7 +165,10 @@ async fn add(call: Call<Nothing, NewAccount>) -> Result<Created<Listed>, Failure
         name: new.name,
         profile: new.profile,
         storage: new.storage,
-        quota_gb: new.quota_gb.map(i64::from),
+        quota: new
+            .quota_gb
+            .map_or(Quota::OfProfile, |quota| Quota::Own(quota.into())),
+        ..ByHand::default()
     };
     let account = call.directory.add_account(&call.origin, account).await?;
     let location = format!("/api/v1/accounts/{}", account.id);

@@ -15,7 +15,7 @@ mod route;
 mod tokens;
 
 use std::future::ready;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http_body_util::Full;
@@ -26,7 +26,9 @@ use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
+use super::Settings;
 use super::answer::{self, Failure, Reply};
+use super::auth::authenticate;
 use super::intake::{self, Intake};
 use super::limits::Limits;
 use super::listener::Handler;
@@ -38,6 +40,11 @@ use route::{Answering, Asked, Found, Need, Route, Table};
 
 /// Where the API is.
 const BASE: [&str; 2] = ["api", "v1"];
+
+/// Whether the process lives.
+const HEALTHZ: &str = "/healthz";
+/// Whether it can do its work.
+const READYZ: &str = "/readyz";
 
 /// Every route of the API. A new one is added to the list of its noun, and nowhere else.
 fn routes() -> Vec<Route> {
@@ -64,24 +71,38 @@ pub struct Admin {
 
 impl Handler for Admin {
     async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
-        let mut origin = intake::origin(peer);
-        let method = request.method().clone();
-        let deadline = self.intake.deadline();
-        let answer = timeout_at(deadline, self.respond(request, peer, deadline, &mut origin)).await;
-        let reply = answer
-            .unwrap_or_else(|_| Err(intake::late()))
-            .unwrap_or_else(|failure| problem::reply(failure, &origin.request_id));
-        intake::finished(reply, &method, &origin)
+        let path = segments(request.uri().path());
+        let path: Vec<_> = path.iter().map(String::as_str).collect();
+        let Some(below) = path.strip_prefix(&BASE) else {
+            let probe = [HEALTHZ, READYZ]
+                .into_iter()
+                .find(|probe| probe.strip_prefix('/') == Some(&path.join("/")));
+            let mut begun = self
+                .intake
+                .begin(&request, peer, probe.map(|probe| (probe, None)));
+            begun.line.quiet = true;
+            let answer = timeout_at(begun.deadline, self.supervise(probe, request.method())).await;
+            return begun.finish(answer, problem::reply);
+        };
+        let found = self.table.find(below, request.method());
+        let label = found.as_ref().ok().map(Found::label);
+        let mut begun = self.intake.begin(&request, peer, label);
+        let open = matches!(&found, Ok(found) if found.route.need == Need::Nothing);
+        begun.line.quiet = open;
+        let (client, deadline) = (begun.client, begun.deadline);
+        let respond = self.respond(request, found, client, deadline, &mut begun.line.origin);
+        let answer = timeout_at(deadline, respond).await;
+        begun.finish(answer, problem::reply)
     }
 }
 
 impl Admin {
     /// A handler over `directory`.
-    pub fn new(directory: Arc<Directory>, limits: Arc<Limits>) -> Self {
+    pub fn new(directory: Arc<Directory>, settings: &Settings) -> Self {
         Self {
-            intake: Intake::new(Arc::clone(&directory), Arc::clone(&limits)),
             directory,
-            limits,
+            limits: Arc::clone(&settings.limits),
+            intake: Intake::new(settings),
             table: Table::new(routes()),
         }
     }
@@ -89,20 +110,14 @@ impl Admin {
     async fn respond(
         &self,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        found: Result<Found<'_>, Failure>,
+        client: IpAddr,
         deadline: Instant,
         origin: &mut Origin,
     ) -> Result<Reply, Failure> {
-        let path = segments(request.uri().path());
-        let path: Vec<_> = path.iter().map(String::as_str).collect();
-        let Some(below) = path.strip_prefix(&BASE) else {
-            return self.supervise(request.method(), &path).await;
-        };
-        let found = self.table.find(below, request.method());
-        let open = matches!(&found, Ok(found) if found.route.need == Need::Nothing);
-        let principal = match open {
-            true => None,
-            false => Some(self.intake.authenticate(&request, peer, origin).await?),
+        let principal = match &found {
+            Ok(found) if found.route.need == Need::Nothing => None,
+            _ => Some(authenticate(&self.directory, &request, client, origin).await?),
         };
         let (method, url) = (request.method().clone(), request.uri().path().to_owned());
         let understood = self.understand(
@@ -185,21 +200,22 @@ impl Admin {
     }
 
     /// What a supervisor asks about the process, without a token.
-    async fn supervise(&self, method: &Method, path: &[&str]) -> Result<Reply, Failure> {
-        let status = match (path, method) {
-            (["healthz"], &Method::GET | &Method::HEAD) => "alive",
-            (["readyz"], &Method::GET | &Method::HEAD) => match self.directory.ready().await {
-                Ok(()) => "ready",
-                Err(error) => {
-                    tracing::error!(%error, "not ready");
-                    return Err(Failure::new(503, "the database does not take writes"));
-                }
-            },
-            (["healthz" | "readyz"], _) => {
+    async fn supervise(&self, probe: Option<&str>, method: &Method) -> Result<Reply, Failure> {
+        let status = match (probe, method) {
+            (None, _) => return Err(Failure::new(404, "there is nothing at this path")),
+            (Some(READYZ), &Method::GET | &Method::HEAD) => {
+                let ready = self.directory.ready().await;
+                ready.map_err(|error| Failure {
+                    cause: Some(error.to_string()),
+                    ..Failure::new(503, "the database does not take writes")
+                })?;
+                "ready"
+            }
+            (_, &Method::GET | &Method::HEAD) => "alive",
+            _ => {
                 let failure = Failure::new(405, "this path takes GET, HEAD");
                 return Err(failure.with(header::ALLOW, "GET, HEAD"));
             }
-            _ => return Err(Failure::new(404, "there is nothing at this path")),
         };
         Ok(answer::json(200, &json!({"status": status})))
     }

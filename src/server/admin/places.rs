@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::lists::{List, given};
 use super::route::{Call, Created, Done, Nothing, Route, Shown};
 use crate::directory::profiles::{Profile, Settings};
-use crate::directory::storages::{Listed, Storage};
+use crate::directory::storages::Storage;
 use crate::server::answer::Failure;
 
 pub(super) fn routes() -> Vec<Route> {
@@ -156,9 +156,8 @@ struct StorageEdit {
     enabled: bool,
 }
 
-async fn storages(call: Call) -> Result<Shown<List<Listed>>, Failure> {
-    let storages = call.directory.storages().await?;
-    Ok(Shown(storages.into_iter().collect()))
+async fn storages(call: Call) -> Result<Shown<List<Storage>>, Failure> {
+    Ok(Shown(call.directory.storages()?.into_iter().collect()))
 }
 
 async fn add_storage(call: Call<Nothing, NewStorage>) -> Result<Created<Storage>, Failure> {

@@ -38,8 +38,8 @@ pub fn reply(failure: Failure, request_id: &str) -> Reply {
         request_id: request_id.to_owned(),
     };
     let mut reply = answer::problem(status, &problem);
-    if let Some((name, value)) = failure.header {
-        answer::set(&mut reply, name, &value);
+    if let Some((name, value)) = failure.header.map(|header| *header) {
+        reply.headers_mut().insert(name, value);
     }
     reply
 }

@@ -16,6 +16,7 @@ use crate::directory::Directory;
 use crate::directory::audit::{Entry, Origin};
 use crate::scim::{Error, ScimType};
 use crate::server::answer::{self, Failure, Reply};
+use crate::server::line::Label;
 
 /// Letters of what is told about a query or body that cannot be read: it quotes what was sent.
 const LETTERS: usize = 300;
@@ -307,6 +308,14 @@ pub struct Found<'a> {
     pub subject: String,
     /// The methods that the path takes, as in `Allow`.
     pub allow: String,
+}
+
+impl Found<'_> {
+    /// What the log says of it.
+    pub fn label(&self) -> Label<'_> {
+        let id = (!self.subject.is_empty()).then_some(self.subject.as_str());
+        (self.route.path, id)
+    }
 }
 
 impl Table {

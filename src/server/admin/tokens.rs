@@ -1,12 +1,13 @@
 //! `/tokens`: bearer tokens. A secret is in the one answer that makes it, and in no other.
 
 use hyper::Method;
+use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 
 use super::lists::List;
 use super::route::{Answer, Call, Done, Nothing, Route, Shown};
-use crate::directory::tokens::{self, DEFAULT_DAYS, Described, Issued, Scope};
+use crate::directory::tokens::{self, Described, End, Issued, Scope};
 use crate::server::answer::{self, Failure, Reply};
 
 pub(super) fn routes() -> Vec<Route> {
@@ -69,16 +70,25 @@ struct NewToken {
     name: String,
     /// What it may be used for: `provision` for SCIM, `read` for reading, `admin` for all of the admin API.
     scope: Scope,
-    /// Days for which it is valid: 365 unless told otherwise, 3650 at the most.
+    /// Days for which it is valid: 365, or as many as the configuration allows, unless told otherwise.
     days: Option<u16>,
+    /// The instant of its end instead, like `2027-06-30T12:00:00Z`.
+    #[schemars(with = "Option<String>")]
+    expires: Option<Timestamp>,
 }
 
 async fn create(call: Call<Nothing, NewToken>) -> Result<New, Failure> {
-    let NewToken { name, scope, days } = call.body;
-    let days = days.unwrap_or(DEFAULT_DAYS);
-    let issued = call
-        .directory
-        .create_token(&call.origin, &name, scope, days);
+    let NewToken {
+        name,
+        scope,
+        days,
+        expires,
+    } = call.body;
+    let end = match (days, expires) {
+        (Some(_), Some(_)) => return Err(Failure::new(400, "say days or expires, not both")),
+        (days, expires) => days.map(End::Days).or(expires.map(End::At)),
+    };
+    let issued = call.directory.create_token(&call.origin, &name, scope, end);
     Ok(New(issued.await?))
 }
 

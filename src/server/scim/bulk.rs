@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::command::{Command, Done};
 use super::{Scim, may_write, refused};
-use crate::directory::audit::Origin;
+use crate::directory::audit::{Origin, Verdict};
 use crate::directory::tokens::Principal;
 use crate::directory::{Directory, Refusal};
 use crate::scim::bulk::{self, Asked, Bulk, Method, Operation, Refused};
@@ -30,6 +30,7 @@ use crate::scim::version::{Condition, Tags};
 use crate::scim::{Object, ScimType, message};
 use crate::server::answer::{self, Failure, Reply};
 use crate::server::intake::{Content, late};
+use crate::server::line::Line;
 use crate::server::route::{Endpoint, Routes};
 
 /// Operations of one request that the writer has at one time: half of what it commits together, so that others have
@@ -90,7 +91,18 @@ impl Scim {
                 outcomes: bulk.operations.iter().map(|_| None).collect(),
                 errors: 0,
             };
-            let answers = run.carry_out(bulk).await;
+            let (answers, errors) = run.carry_out(bulk).await;
+            let (count, verdict) = (
+                answers.len(),
+                match errors < answers.len() as u64 {
+                    true => Verdict::Applied,
+                    false => Verdict::Refused,
+                },
+            );
+            let told = format!(
+                "{count} operations, {errors} of them in error; each has a line of its own"
+            );
+            origin.outcome.tell(verdict, &told);
             drop(room);
             answers
         });
@@ -135,8 +147,8 @@ struct Outcome {
 }
 
 impl Run<'_> {
-    /// Carries all operations out; their part of the answer.
-    async fn carry_out(mut self, bulk: Bulk) -> Vec<Object> {
+    /// Carries all operations out; their part of the answer, and how many are in error.
+    async fn carry_out(mut self, bulk: Bulk) -> (Vec<Object>, u64) {
         // Where errors are counted, each has to be known before the next operation begins.
         let width = match bulk.fail_on_errors {
             Some(_) => 1,
@@ -159,7 +171,10 @@ impl Run<'_> {
         }
         while self.settle().await {}
         let outcomes = self.outcomes.into_iter().flatten();
-        outcomes.map(|outcome| outcome.answer).collect()
+        (
+            outcomes.map(|outcome| outcome.answer).collect(),
+            self.errors,
+        )
     }
 
     /// Whether the operation needs the outcome of one that is in flight.
@@ -178,6 +193,12 @@ impl Run<'_> {
         let asked = self.resolved(operation.asked);
         let path = asked.as_ref().map_or(&sent, |asked| &asked.path);
         let endpoint = method.and_then(|_| self.routes.operation(path));
+        let word = method.map_or("operation", Method::as_str);
+        let line = Line::begin(
+            word,
+            endpoint.as_ref().map(Endpoint::label),
+            self.origin.part(),
+        );
         let label = Label {
             place,
             method,
@@ -186,23 +207,31 @@ impl Run<'_> {
         };
         if Instant::now() >= self.deadline {
             let detail = "no time was left for this operation; it was not begun";
-            return self.note(label, Err(Failure::new(503, detail)));
+            let failure = Failure::new(503, detail);
+            line.end(503, Some(&failure));
+            return self.note(label, Err(failure));
         }
-        let (directory, origin) = (self.directory, self.origin);
+        let directory = self.directory;
         let command = asked.and_then(|asked| command(asked, endpoint.clone(), directory.schemas()));
         let job = async move {
-            match command {
+            let done = match command {
                 // Nothing of the resource is shown, so nothing is read that its version does not need.
-                Ok((command, condition)) => Ok(command
-                    .execute(directory, origin, condition, &Projection::Only(Vec::new()))
-                    .await?),
-                Err(failure) => {
-                    let word = method.map_or("operation", Method::as_str);
-                    let entry = refused(word, endpoint.as_ref(), &sent, &failure);
-                    directory.refused(origin, entry).await?;
-                    Err(failure)
+                Ok((command, condition)) => {
+                    let projection = Projection::Only(Vec::new());
+                    let done = command.execute(directory, &line.origin, condition, &projection);
+                    done.await.map_err(Failure::from)
                 }
+                Err(failure) => {
+                    let entry = refused(word, endpoint.as_ref(), &sent, &failure);
+                    let noted = directory.refused(&line.origin, entry).await;
+                    Err(noted.map_or_else(Failure::from, |()| failure))
+                }
+            };
+            match &done {
+                Ok(done) => line.end(done.status, None),
+                Err(failure) => line.end(failure.status, Some(failure)),
             }
+            done
         };
         // Unconstrained: where a task has had its share for now, a poll does nothing, and the operation would not be
         // handed over before the next one.

@@ -4,7 +4,7 @@ mod bulk;
 mod command;
 mod reads;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http_body_util::Full;
@@ -14,8 +14,10 @@ use hyper::{Method, Request, Response};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
+use super::Settings;
 use super::answer::{self, Failure, Reply};
-use super::intake::{self, Content, Intake, asked, reads};
+use super::auth::authenticate;
+use super::intake::{Content, Intake, asked, reads};
 use super::limits::Limits;
 use super::listener::Handler;
 use super::route::{Endpoint, Routes};
@@ -48,38 +50,37 @@ struct Asked {
 
 impl Handler for Scim {
     async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
-        let mut origin = intake::origin(peer);
-        let method = request.method().clone();
-        let deadline = self.intake.deadline();
-        let answer = timeout_at(deadline, self.respond(request, peer, deadline, &mut origin)).await;
-        let reply = answer
-            .unwrap_or_else(|_| Err(intake::late()))
-            .unwrap_or_else(Failure::into_reply);
-        intake::finished(reply, &method, &origin)
+        let endpoint = self.routes.endpoint(request.uri().path());
+        let label = endpoint.as_ref().map(Endpoint::label);
+        let mut begun = self.intake.begin(&request, peer, label);
+        let (client, deadline) = (begun.client, begun.deadline);
+        let respond = self.respond(request, endpoint, client, deadline, &mut begun.line.origin);
+        let answer = timeout_at(deadline, respond).await;
+        begun.finish(answer, |failure, _| failure.into_reply())
     }
 }
 
 impl Scim {
-    /// A handler over `directory`, below each of `base_paths`.
-    pub fn new(directory: Arc<Directory>, base_paths: &[String], limits: Arc<Limits>) -> Self {
+    /// A handler over `directory`.
+    pub fn new(directory: Arc<Directory>, settings: &Settings) -> Self {
         Self {
-            intake: Intake::new(Arc::clone(&directory), Arc::clone(&limits)),
             directory,
-            routes: Routes::new(base_paths),
-            limits,
+            routes: Routes::new(&settings.base_paths),
+            intake: Intake::new(settings),
+            limits: Arc::clone(&settings.limits),
         }
     }
 
     async fn respond(
         &self,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        endpoint: Option<Endpoint>,
+        client: IpAddr,
         deadline: Instant,
         origin: &mut Origin,
     ) -> Result<Reply, Failure> {
-        let principal = self.intake.authenticate(&request, peer, origin).await?;
+        let principal = authenticate(&self.directory, &request, client, origin).await?;
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let endpoint = self.routes.endpoint(&path);
         let admitted = self.admit(&request, endpoint.clone());
         if reads(&method) {
             return self.read(&request, &admitted?).await;

@@ -32,7 +32,7 @@ use super::{
     body::{self, BodyError},
     limits::Limits,
     listener::{Handler, serve},
-    tls,
+    tls::{self, TlsFiles},
     trial_certificate::{self, TrialCertificate},
 };
 
@@ -125,7 +125,12 @@ fn server_config(certificate: &TrialCertificate) -> Arc<ServerConfig> {
     );
     std::fs::write(&chain, &certificate.certificate).unwrap();
     std::fs::write(&key, certificate.key.as_bytes()).unwrap();
-    tls::load(&chain, &key).unwrap()
+    let files = TlsFiles {
+        certificate: chain,
+        key,
+        admin_client_ca: None,
+    };
+    tls::load(&files).unwrap().scim
 }
 
 async fn start(limits: Limits) -> Server {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::directory::view::View;
 use crate::scim::Object;
 use crate::scim::schema::{CUSTOM_URN, ENTERPRISE_URN, ResourceType, Schemas};
+use crate::store::audit;
 use crate::store::groups::{self, Group, MemberRow};
 use crate::store::open::SCHEMA;
 use crate::store::users::{self, Account, Assignment, ManagedBy, PreservedBy, Standing, User};
@@ -115,6 +116,7 @@ pub fn directory(people: Vec<Person>, crowds: Vec<Crowd>) -> (Connection, View) 
         )
         .unwrap();
     let at = |index: usize| INSTANTS[index].parse::<Timestamp>().unwrap();
+    audit::insert_genesis(&connection, at(0)).unwrap();
     let mut members = Vec::new();
     for (number, person) in people.into_iter().enumerate() {
         let user_name = person.attributes["userName"].as_str().unwrap().to_owned();

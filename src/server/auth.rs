@@ -1,0 +1,49 @@
+//! Who asks: the bearer token of a request, and the answer to one that is not taken.
+
+use std::net::IpAddr;
+
+use hyper::{Request, header};
+
+use super::answer::Failure;
+use crate::directory::Directory;
+use crate::directory::audit::Origin;
+use crate::directory::tokens::Principal;
+
+/// The token that a request from `address` presents, which `origin` then tells. Every refusal looks the same from outside (C-04), and comes before
+/// anything of the body is read; after too many of them the answer is 429 (design §6, C-78).
+pub async fn authenticate<B>(
+    directory: &Directory,
+    request: &Request<B>,
+    address: IpAddr,
+    origin: &mut Origin,
+) -> Result<Principal, Failure> {
+    let denied = match directory.authenticate(bearer(request), address).await? {
+        Ok(principal) => {
+            origin.actor = format!("token:{} ({})", principal.token_id, principal.name);
+            return Ok(principal);
+        }
+        Err(denied) => denied,
+    };
+    directory.denied(origin, address, &denied).await?;
+    Err(match denied.retry_after {
+        None => {
+            Failure::new(401, "Authorization failure.").with(header::WWW_AUTHENTICATE, "Bearer")
+        }
+        Some(seconds) => Failure::new(
+            429,
+            "Too many failed authentications; wait, and check the token.",
+        )
+        .with(header::RETRY_AFTER, seconds),
+    })
+}
+
+/// The token behind the one `Authorization: Bearer` (RFC 6750 §2.1); the scheme compares in any letter case.
+fn bearer<B>(request: &Request<B>) -> Option<&str> {
+    let mut values = request.headers().get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
+    let value = value.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
