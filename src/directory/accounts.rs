@@ -16,7 +16,7 @@ pub use crate::store::accounts::Listed;
 pub use crate::store::audit::Recorded;
 pub use crate::store::users::Status;
 use crate::store::users::{self, User};
-use crate::store::{self, accounts, audit, lower};
+use crate::store::{self, accounts, audit, groups, lower};
 
 /// What an administrator does to an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,18 +165,15 @@ pub(super) fn walk<E: From<store::Error>>(
     let filter = selection.filter.as_ref();
     let condition = lower::condition_of_accounts(filter, &view.schemas);
     let judged = filter.filter(|_| !condition.exact);
-    accounts::each(
-        connection,
-        selection.status,
-        &condition,
-        after,
-        |account| match judged {
-            Some(filter) if !matches(connection, view, filter, &account.id)? => {
-                Ok(ControlFlow::Continue(()))
-            }
-            _ => each(account),
-        },
-    )
+    accounts::each(connection, selection.status, &condition, after, |account| {
+        let Some(filter) = judged else {
+            return each(account);
+        };
+        match users::get(connection, &account.id)? {
+            Some(user) if matches(connection, view, filter, &user)? => each(account),
+            _ => Ok(ControlFlow::Continue(())),
+        }
+    })
 }
 
 /// The user with this id, hidden or not, whose name the audit row then has.
@@ -226,16 +223,14 @@ pub(super) fn identified(connection: &Connection, name: &str) -> Result<String, 
     }
 }
 
-/// Whether the resource of the user with this id matches.
-fn matches(
+/// Whether the resource of a user matches.
+pub(super) fn matches(
     connection: &Connection,
     view: &View,
     filter: &Filter,
-    id: &str,
+    user: &User,
 ) -> Result<bool, store::Error> {
-    let Some(user) = users::get(connection, id)? else {
-        return Ok(false);
-    };
-    let resource = view.user(connection, &user, true)?.resource;
+    let groups = groups::groups_of_user(connection, user.seq)?;
+    let resource = view.user(user, &groups)?.resource;
     Ok(filter.matches(&resource, ResourceType::User, &view.schemas))
 }

@@ -21,7 +21,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// A reply with a SCIM object.
-pub fn object(status: u16, object: &Object) -> Reply {
+pub fn object(status: u16, object: &impl Serialize) -> Reply {
     typed(status, object, SCIM_JSON)
 }
 
@@ -39,7 +39,7 @@ pub fn problem(status: u16, problem: &impl Serialize) -> Reply {
 }
 
 fn typed(status: u16, value: &impl Serialize, media_type: HeaderValue) -> Reply {
-    // What is answered with has text keys and always serialises.
+    // Maps with text keys and text that is JSON always serialise.
     let body = serde_json::to_vec(value).unwrap_or_default();
     let mut reply = empty(status);
     *reply.body_mut() = Full::new(Bytes::from(body));
