@@ -44,6 +44,12 @@ impl Outcome {
         *told = Some((verdict, reason.to_owned()));
     }
 
+    /// Whether anything was told: the audit has its row, or is to have none.
+    pub fn is_told(&self) -> bool {
+        let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.is_some()
+    }
+
     /// The verdict and the reason, if anything was told.
     pub fn take(&self) -> Option<(Verdict, String)> {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -279,16 +285,6 @@ impl Directory {
             Ok(page.done())
         };
         self.store.readers.long(read).await
-    }
-
-    /// Refuses an act for what is known without the writer: its row in the audit, and the refusal itself.
-    pub(super) async fn refuse<T: Send + 'static>(
-        &self,
-        origin: &Origin,
-        entry: Entry,
-        why: Refusal,
-    ) -> Result<T, Refusal> {
-        self.change(origin, entry, |_, _, _| Err(why)).await
     }
 
     /// Writes the row of a request that was refused before the directory saw it: too large, broken JSON, a scope that

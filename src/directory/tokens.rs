@@ -192,18 +192,13 @@ impl Directory {
             self.now(),
             Entry::new("token.create", 0).about("token", None),
         );
-        let wanted = names::checked("token", name).and_then(|name| {
-            let longest_days = self.settings.longest_days;
-            let lifetime = match end {
-                Some(end) => lifetime(end, now, longest_days)?,
-                None => default_lifetime(longest_days),
-            };
-            Ok((name, lifetime))
-        });
-        let issued = match wanted {
-            Ok((name, lifetime)) => self.issue(name, scope, now, lifetime).await?,
-            Err(why) => return self.refuse(origin, entry, why).await,
+        let longest_days = self.settings.longest_days;
+        let name = names::checked("token", name)?;
+        let lifetime = match end {
+            Some(end) => lifetime(end, now, longest_days)?,
+            None => default_lifetime(longest_days),
         };
+        let issued = self.issue(name, scope, now, lifetime).await?;
         let token = issued.token.clone();
         self.change(origin, entry, move |connection, entry, _| {
             add(connection, entry, &token)
@@ -245,7 +240,7 @@ impl Directory {
             });
         let old = match old {
             Ok(old) => old,
-            Err(why) => return self.refuse(origin, entry, why).await,
+            Err(why) => return self.change(origin, entry, |_, _, _| Err(why)).await,
         };
         let longest_days = self.settings.longest_days;
         let lifetime = match old.expires.duration_since(old.created) {

@@ -262,7 +262,7 @@ fn tokens(app: &TestApp) -> Vec<Token> {
 
 #[tokio::test]
 async fn every_operation_by_every_token() {
-    let app = TestApp::start();
+    let app = TestApp::configured(&[("#failures = 50", "failures = 1000")]);
     let admin = Admin::new(&app).await;
     let tokens = tokens(&app);
     let user = |email: &str| {
@@ -334,7 +334,7 @@ async fn every_operation_by_every_token() {
 
 #[tokio::test]
 async fn every_endpoint_of_scim_by_every_token() {
-    let app = TestApp::start();
+    let app = TestApp::configured(&[("#failures = 50", "failures = 1000")]);
     let tokens = tokens(&app);
     let user = app
         .client

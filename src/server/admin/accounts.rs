@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::lists::{Cursor, List, PAGE_LIMIT, Paging, span};
-use super::route::{Call, Created, Nothing, Route, Shown};
+use super::route::{Call, Created, Nothing, Route, Shown, foreseen};
 use crate::directory::accounts::{Act, Listed, Recorded, Selection, Status};
 use crate::directory::by_hand::{ByHand, Quota};
 use crate::directory::paging::Span;
@@ -205,7 +205,7 @@ struct Deletion {
 async fn delete(call: Call<Why>) -> Result<Shown<Deletion>, Failure> {
     let (id, Why { reason, dry_run }) = (&call.subject, call.query);
     let deletion = match dry_run {
-        true => call.directory.deletion(id, &reason)?,
+        true => foreseen(&call.origin, call.directory.deletion(id, &reason))?,
         false => {
             let deletion = call.directory.delete_account(&call.origin, id, &reason);
             deletion.await?

@@ -36,6 +36,7 @@ use super::route::segments;
 use crate::directory::audit::{Entry, Origin};
 use crate::directory::tokens::{Principal, Scope};
 use crate::directory::{Directory, Refusal};
+use crate::scim::ScimType;
 use route::{Answering, Asked, Found, Need, Route, Table};
 
 /// Where the API is.
@@ -133,26 +134,27 @@ impl Admin {
             (_, Ok(found)) => found.route.need == Need::Admin,
             (method, Err(_)) => !intake::reads(method),
         };
-        let (answering, room) = match understood {
-            Ok(understood) => understood,
-            Err(failure) if acts => {
-                let entry = match &found {
-                    Ok(found) => found.route.entry(&found.subject, &failure),
-                    Err(_) => unknown(&method, &url, &failure),
-                };
-                self.directory.refused(origin, entry).await?;
-                return Err(failure);
-            }
-            Err(failure) => return Err(failure),
-        };
         if !acts {
+            let (answering, _room) = understood?;
             return answering.await;
         }
+        let entry = match &found {
+            Ok(found) => found.route.entry(&found.subject),
+            Err(_) => unknown(&method, &url),
+        };
+        let (directory, origin) = (Arc::clone(&self.directory), origin.clone());
         // In a task of its own: a client that hangs up leaves nothing half-way, and the room of its body is free only
         // when the writer is done with it.
         let task = tokio::spawn(async move {
-            let reply = answering.await;
-            drop(room);
+            let (reply, _room) = match understood {
+                Ok((answering, room)) => (answering.await, room),
+                Err(failure) => (Err(failure), None),
+            };
+            if let Err(failure) = &reply
+                && !origin.outcome.is_told()
+            {
+                directory.refused(&origin, refused(entry, failure)).await?;
+            }
             reply
         });
         task.await
@@ -254,9 +256,16 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// The audit entry of a request to change something where there is nothing to change.
-fn unknown(method: &Method, path: &str, failure: &Failure) -> Entry {
-    let mut entry = Entry::new("request", failure.status);
-    entry.because(failure.detail.clone());
+fn unknown(method: &Method, path: &str) -> Entry {
+    let mut entry = Entry::new("request", 0);
     entry.because(intake::asked(method.as_str(), path));
+    entry
+}
+
+/// The audit entry of an act that the directory never saw, or refused before it had the writer's turn.
+fn refused(mut entry: Entry, failure: &Failure) -> Entry {
+    entry.status = failure.status;
+    entry.scim_type = failure.scim_type.map(ScimType::as_str);
+    entry.reasons.insert(0, failure.detail.clone());
     entry
 }

@@ -12,8 +12,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::directory::Directory;
-use crate::directory::audit::{Entry, Origin};
+use crate::directory::audit::{Entry, Origin, Verdict};
+use crate::directory::{Directory, Refusal};
 use crate::scim::{Error, ScimType};
 use crate::server::answer::{self, Failure, Reply};
 use crate::server::line::Label;
@@ -97,6 +97,14 @@ fn unreadable(what: &str, place: &str, error: &dyn std::fmt::Display) -> Failure
     };
     let detail: String = detail.chars().take(LETTERS).collect();
     Error::new(ScimType::InvalidValue, detail).into()
+}
+
+/// The outcome of a dry run. The audit is to have no row of it, also where it is refused.
+pub fn foreseen<T>(origin: &Origin, outcome: Result<T, Refusal>) -> Result<T, Failure> {
+    outcome.map_err(|why| {
+        origin.outcome.tell(Verdict::Refused, &why.to_string());
+        why.into()
+    })
 }
 
 /// What a handler gives back.
@@ -255,21 +263,18 @@ impl Route {
         (self.handle)(asked)
     }
 
-    /// The audit entry of an act that was refused before the directory saw it.
-    pub fn entry(&self, subject: &str, failure: &Failure) -> Entry {
+    /// The audit entry of the act, as far as it is known from its URL.
+    pub fn entry(&self, subject: &str) -> Entry {
         let target = match self.name.split_once('.') {
             Some(("account", _)) => "User",
             Some((noun, _)) => noun,
             None => self.name,
         };
         let by_id = self.path.contains("{id}");
-        let mut entry =
-            Entry::new(self.name, failure.status).about(target, by_id.then_some(subject));
+        let mut entry = Entry::new(self.name, 0).about(target, by_id.then_some(subject));
         if !by_id && !subject.is_empty() {
             entry.target_name = Some(subject.to_owned());
         }
-        entry.scim_type = failure.scim_type.map(ScimType::as_str);
-        entry.because(failure.detail.clone());
         entry
     }
 
