@@ -1,14 +1,20 @@
 //! Reports for people who answer for the accounts: what was provisioned, and what is preserved.
 
+use std::ops::ControlFlow;
+
+use rusqlite::Connection;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Directory;
-use super::accounts::{Listed, Status};
+use super::accounts::{Listed, Selection, Status, walk};
+use super::paging::{Filling, Page, Span};
+use super::{Directory, Refusal};
 use crate::store::users::{ManagedBy, PreservedBy};
-use crate::store::{self, accounts, audit, lower};
+use crate::store::{self, audit};
 
 /// One account of the report on what was provisioned.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ProvisionedAccount")]
 pub struct Provisioned {
     /// The person.
     pub name: String,
@@ -27,7 +33,8 @@ pub struct Provisioned {
 }
 
 /// One account of the report on what is preserved.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PreservedAccount")]
 pub struct Preserved {
     /// The person.
     pub name: String,
@@ -47,23 +54,58 @@ pub struct Preserved {
     pub auto_delete_on: Option<String>,
 }
 
+impl From<Listed> for Provisioned {
+    fn from(account: Listed) -> Self {
+        Self {
+            name: account.name,
+            email: account.email,
+            profile: account.profile,
+            storage: account.storage,
+            status: account.status,
+            created: account.created,
+            managed_by: account.managed_by,
+        }
+    }
+}
+
+impl Preserved {
+    fn read(connection: &Connection, account: Listed) -> Result<Self, store::Error> {
+        let by_whom = match (account.preserved_by, &account.preserved_at) {
+            (Some(by), Some(at)) => audit::preserver(connection, &account.id, by, at)?,
+            _ => None,
+        };
+        Ok(Self {
+            name: account.name,
+            email: account.email,
+            profile: account.profile,
+            storage: account.storage,
+            mode: account.preserved_by,
+            preserved_on: account.preserved_at,
+            by_whom,
+            auto_delete_on: account.delete_due,
+        })
+    }
+}
+
+/// What is preserved.
+const PRESERVED: Selection = Selection {
+    status: Some(Status::Preserved),
+    filter: None,
+};
+
 impl Directory {
     /// Gives every account to `each`, the oldest first. They are read on the calling thread, one at a time.
     pub fn report_provisioning<E: From<store::Error>>(
         &self,
         mut each: impl FnMut(Provisioned) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.report(None, |_, account| {
-            each(Provisioned {
-                name: account.name,
-                email: account.email,
-                profile: account.profile,
-                storage: account.storage,
-                status: account.status,
-                created: account.created,
-                managed_by: account.managed_by,
-            })
-        })
+        self.each_account(&Selection::default(), |account| each(account.into()))
+    }
+
+    /// A page of the same report.
+    pub async fn provisioned(&self, span: Span) -> Result<Page<Provisioned>, Refusal> {
+        let accounts = self.accounts(&Selection::default(), span).await?;
+        Ok(accounts.map(Provisioned::from))
     }
 
     /// Gives every preserved account to `each`, the oldest first. They are read on the calling thread, one at a time.
@@ -71,34 +113,25 @@ impl Directory {
         &self,
         mut each: impl FnMut(Preserved) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.report(Some(Status::Preserved), |connection, account| {
-            let by_whom = match (account.preserved_by, &account.preserved_at) {
-                (Some(by), Some(at)) => audit::preserver(connection, &account.id, by, at)?,
-                _ => None,
-            };
-            each(Preserved {
-                name: account.name,
-                email: account.email,
-                profile: account.profile,
-                storage: account.storage,
-                mode: account.preserved_by,
-                preserved_on: account.preserved_at,
-                by_whom,
-                auto_delete_on: account.delete_due,
+        self.store.readers.short(|connection| {
+            walk(connection, &self.view, &PRESERVED, 0, |account| {
+                each(Preserved::read(connection, account)?).map(ControlFlow::Continue)
             })
         })
     }
 
-    fn report<E: From<store::Error>>(
-        &self,
-        status: Option<Status>,
-        mut each: impl FnMut(&rusqlite::Connection, Listed) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let everyone = lower::condition_of_accounts(None, self.schemas());
-        self.store.readers.short(|connection| {
-            accounts::each(connection, status, &everyone, |account| {
-                each(connection, account)
-            })
-        })
+    /// A page of the same report.
+    pub async fn preserved(&self, span: Span) -> Result<Page<Preserved>, Refusal> {
+        let view = self.view.clone();
+        let read = move |connection: &Connection| {
+            let mut page = Filling::new(span);
+            walk(connection, &view, &PRESERVED, span.after, |account| {
+                let place = account.seq;
+                let shown = Preserved::read(connection, account)?;
+                Ok::<_, Refusal>(page.take(place, shown))
+            })?;
+            Ok(page.done())
+        };
+        self.store.readers.long(read).await
     }
 }

@@ -2,10 +2,12 @@
 //! so that no row can be altered or removed without a trace.
 
 use std::fmt::Write;
+use std::ops::ControlFlow;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use rusqlite::{Connection, named_params};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::text::{self, words};
@@ -61,7 +63,8 @@ pub struct Row {
 }
 
 /// One row of `audit` in the words of the contract for scripts (design §5); its fields are their keys.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "AuditRow")]
 pub struct Recorded {
     /// Its place.
     pub seq: i64,
@@ -99,6 +102,40 @@ pub struct Recorded {
     pub hash: String,
 }
 
+/// Gives the rows about the thing with this id to `each`, the last first, until it has enough.
+pub fn about(
+    connection: &Connection,
+    target_id: &str,
+    each: impl FnMut(Recorded) -> ControlFlow<()>,
+) -> Result<(), Error> {
+    let sql = "SELECT * FROM audit WHERE target_id = ?1 ORDER BY seq DESC";
+    let mut statement = connection.prepare_cached(sql)?;
+    visit(statement.query_map([target_id], recorded)?, each)
+}
+
+/// Gives the rows behind row `after` to `each`, the first of them first, until it has enough.
+pub fn behind(
+    connection: &Connection,
+    after: i64,
+    each: impl FnMut(Recorded) -> ControlFlow<()>,
+) -> Result<(), Error> {
+    let mut statement =
+        connection.prepare_cached("SELECT * FROM audit WHERE seq > ?1 ORDER BY seq")?;
+    visit(statement.query_map([after], recorded)?, each)
+}
+
+fn visit(
+    rows: impl Iterator<Item = Result<Recorded, rusqlite::Error>>,
+    mut each: impl FnMut(Recorded) -> ControlFlow<()>,
+) -> Result<(), Error> {
+    for row in rows {
+        if each(row?).is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
 fn recorded(row: &rusqlite::Row<'_>) -> Result<Recorded, rusqlite::Error> {
     let object = |column| {
         let text: Option<String> = row.get(column)?;
@@ -124,14 +161,6 @@ fn recorded(row: &rusqlite::Row<'_>) -> Result<Recorded, rusqlite::Error> {
         prev_hash: row.get(15)?,
         hash: row.get(16)?,
     })
-}
-
-/// All rows about the thing with this id, in their order.
-pub fn about(connection: &Connection, target_id: &str) -> Result<Vec<Recorded>, Error> {
-    let mut statement =
-        connection.prepare_cached("SELECT * FROM audit WHERE target_id = ?1 ORDER BY seq")?;
-    let rows = statement.query_map([target_id], recorded)?;
-    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// The rows after `seq`, `most` of them, in their order.
