@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::accounts::Listed;
+use super::paging::{Filling, Page, Span};
 use super::throttle::Network;
 use super::tokens::Denied;
 use super::{Clock, Directory, Refusal, feed};
@@ -27,6 +28,8 @@ pub struct Origin {
     pub actor: String,
     /// The address, or `cli`.
     pub source: String,
+    /// Status of the answer to an administrator's act that is done; 0 for a command.
+    pub status: u16,
     /// What came of it, once that is known.
     pub outcome: Outcome,
 }
@@ -40,6 +43,12 @@ impl Outcome {
     pub fn tell(&self, verdict: Verdict, reason: &str) {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *told = Some((verdict, reason.to_owned()));
+    }
+
+    /// Whether anything was told: the audit has its row, or is to have none.
+    pub fn is_told(&self) -> bool {
+        let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.is_some()
     }
 
     /// The verdict and the reason, if anything was told.
@@ -56,6 +65,7 @@ impl Origin {
             request_id: request_id(),
             actor: actor.into(),
             source: source.into(),
+            status: 0,
             outcome: Outcome::default(),
         }
     }
@@ -102,7 +112,8 @@ pub struct Entry {
     pub target_name: Option<String>,
     /// What came of it.
     pub verdict: Verdict,
-    /// Status of the answer when it succeeds, or of a refusal that the directory does not see.
+    /// Status of the answer when it succeeds, or of a refusal that the directory does not see; 0 leaves it to the
+    /// origin.
     pub status: u16,
     /// SCIM error type of such a refusal.
     pub scim_type: Option<&'static str>,
@@ -194,7 +205,10 @@ impl Entry {
             target_id: self.target_id.clone(),
             target_name: self.target_name.clone(),
             verdict: self.verdict,
-            status: self.status,
+            status: match self.status {
+                0 => origin.status,
+                status => status,
+            },
             scim_type: self.scim_type,
             reason,
             changes: self.changes.clone(),
@@ -283,6 +297,16 @@ impl Directory {
                 change: Some(change),
             })
             .await
+    }
+
+    /// A page of the audit, the oldest row first.
+    pub async fn audit(&self, span: Span) -> Result<Page<Recorded>, Refusal> {
+        let read = move |connection: &Connection| {
+            let mut page = Filling::new(span);
+            audit::select::behind(connection, span.after, |row| page.take(row.seq, row))?;
+            Ok(page.done())
+        };
+        self.store.readers.long(read).await
     }
 
     /// Writes the row of a request that was refused before the directory saw it: too large, broken JSON, a scope that

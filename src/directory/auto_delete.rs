@@ -1,13 +1,15 @@
 //! Auto-delete (design §3.10): what its profile does to an account that stays preserved for too long. Daily in the
 //! server, and by command; never under legal hold.
 
+use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::accounts::{Listed, existing, listed};
+use super::accounts::{Listed, Selection, Status, existing, listed, walk};
 use super::audit::{Entry, Origin};
 use super::deletion::remove;
+use super::paging::{Filling, Page, Span};
 use super::{Directory, Refusal};
 use crate::store::{self, accounts, audit, text};
 
@@ -76,12 +78,23 @@ impl Daily {
 }
 
 impl Directory {
-    /// The accounts that are due to be deleted. Changes nothing.
-    pub async fn due_accounts(&self) -> Result<Vec<Listed>, Refusal> {
-        let now = self.now();
+    /// A page of the accounts that are due to be deleted. Changes nothing.
+    pub async fn due_accounts(&self, span: Span) -> Result<Page<Listed>, Refusal> {
+        let (view, now) = (self.view.clone(), text::instant(self.now()));
+        let preserved = Selection {
+            status: Some(Status::Preserved),
+            filter: None,
+        };
         let read = move |connection: &rusqlite::Connection| {
-            let due = accounts::due(connection, now, usize::MAX)?;
-            due.iter().map(|id| listed(connection, id)).collect()
+            let mut page = Filling::new(span);
+            walk(connection, &view, &preserved, span.after, |account| {
+                let due = account.delete_due.as_ref().is_some_and(|due| *due <= now);
+                Ok::<_, Refusal>(match due {
+                    true => page.take(account.seq, account),
+                    false => ControlFlow::Continue(()),
+                })
+            })?;
+            Ok(page.done())
         };
         self.store.readers.long(read).await
     }

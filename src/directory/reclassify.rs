@@ -233,7 +233,7 @@ impl Directory {
             let user = existing(connection, entry, &id)?;
             let rules = Rules::new(mappings::all(connection)?, &schemas);
             let fate = fate(&rules, &user, named);
-            entry.mapping = fate.decision.as_ref().map(Decision::to_json);
+            entry.mapping = fate.decision.as_ref().map(Decision::recorded);
             match fate.assignment {
                 Some(to) => {
                     let mapping = to.mapping.as_deref().unwrap_or_default();

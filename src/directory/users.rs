@@ -230,9 +230,9 @@ impl Change<'_> {
                 .because("the identity provider sent a person back whom it had deleted; the account that was kept is theirs again");
             return self.revise(gone, parsed.attributes, Event::Returned { active });
         }
+        self.entry.because("the identity provider sent a new user");
         let assignment = mapping::classify(self.connection, &parsed, self.schemas, self.entry)?;
         let standing = lifecycle::after(lifecycle::NEW, Event::Written { active }, self.now)?;
-        self.entry.because("the identity provider sent a new user");
         if !active {
             self.entry
                 .because("it sent active=false; the account is preserved from its beginning");

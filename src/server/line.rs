@@ -7,11 +7,15 @@
 use tokio::time::Instant;
 
 use super::answer::Failure;
-use super::route::Endpoint;
 use crate::directory::audit::{Origin, Verdict};
 
 /// Letters of a method: the longest that HTTP registers has 17.
 const METHOD: usize = 20;
+/// Letters of an id: more than any has.
+const ID: usize = 100;
+
+/// What a request is for: the path as the documentation has it, and the id in its place.
+pub type Label<'a> = (&'static str, Option<&'a str>);
 
 /// A request under way. Dropped before it has ended, it leaves the line of one whose client hung up.
 pub struct Line {
@@ -20,19 +24,23 @@ pub struct Line {
     id: Option<String>,
     started: Instant,
     ended: bool,
+    /// Whether it is asked so often that nobody wants to read of it, unless it fails.
+    pub quiet: bool,
     /// Who asks.
     pub origin: Origin,
 }
 
 impl Line {
     /// A request that begins now.
-    pub fn begin(method: &str, endpoint: Option<&Endpoint>, origin: Origin) -> Self {
+    pub fn begin(method: &str, label: Option<Label<'_>>, origin: Origin) -> Self {
+        let (path, id) = label.unwrap_or(("unknown", None));
         Self {
             method: method.chars().take(METHOD).collect(),
-            path: endpoint.map_or("unknown", Endpoint::template),
-            id: endpoint.and_then(Endpoint::id).map(str::to_owned),
+            path,
+            id: id.map(|id| id.chars().take(ID).collect()),
             started: Instant::now(),
             ended: false,
+            quiet: false,
             origin,
         }
     }
@@ -80,6 +88,7 @@ impl Line {
             // A flood of them must not fill the disk; the audit folds them, and says so in the log.
             401 | 429 => answered!(debug),
             500.. => answered!(error),
+            _ if self.quiet => answered!(debug),
             _ => answered!(info),
         }
     }

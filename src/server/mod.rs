@@ -12,6 +12,7 @@ pub mod certificate;
 pub mod chain;
 pub mod client;
 mod connection;
+mod intake;
 pub mod limits;
 mod line;
 pub mod listener;
@@ -74,7 +75,7 @@ pub async fn serve(
     shutdown: watch::Receiver<bool>,
 ) {
     let scim = Arc::new(scim::Scim::new(Arc::clone(&directory), settings));
-    let admin = Arc::new(admin::Admin::new(Arc::clone(&directory)));
+    let admin = Arc::new(admin::Admin::new(Arc::clone(&directory), settings));
     let Network {
         certificate,
         forwarder,

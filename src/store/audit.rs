@@ -9,6 +9,7 @@ use std::fmt::Write;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use rusqlite::{Connection, named_params};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Error;
@@ -65,7 +66,8 @@ pub struct Row {
 }
 
 /// One row of `audit` in the words of the contract for scripts (design §5); its fields are their keys.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "AuditRow")]
 pub struct Recorded {
     /// Its place.
     pub seq: i64,

@@ -87,6 +87,13 @@ impl TestApp {
         clients(&self.home, &self.ready, &self.violations).0
     }
 
+    /// A client of the admin listener with the administrator's token.
+    pub fn admin_client(&self) -> Client {
+        let port = port(&self.ready["admin"]);
+        let violations = Arc::clone(&self.violations);
+        Client::new(port, &self.ca(), violations).with_token(self.told("admin_token"))
+    }
+
     /// SIGTERM, and a clean end.
     #[track_caller]
     pub fn stop(&mut self) {

@@ -266,7 +266,7 @@ async fn the_story_of_a_user_is_its_own_and_in_order() {
         .map(|row| row["reason"].as_str().unwrap())
         .collect();
     let expected = [
-        "sent a new user; it sent active=false; the account is preserved from its beginning",
+        "it sent active=false; the account is preserved from its beginning",
         "the identity provider sent active=true; the account is active again",
         "an administrator stopped the account; the identity provider cannot undo that",
         "an administrator preserved this account; only an administrator can activate it again",

@@ -8,6 +8,10 @@
     clippy::print_stderr
 )]
 
+mod admin;
+mod admin_lists;
+mod admin_matrix;
+mod admin_parity;
 mod app;
 mod audit;
 mod backup;

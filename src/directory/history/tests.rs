@@ -11,6 +11,7 @@ use super::*;
 use crate::directory::accounts::Act as ByAdmin;
 use crate::directory::audit::{Origin, Verdict};
 use crate::directory::by_hand::ByHand;
+use crate::directory::paging::Span;
 use crate::directory::world::{World, idp};
 
 /// Something that somebody does, to one of a few people.
@@ -48,8 +49,8 @@ fn acts() -> impl Strategy<Value = Act> {
 async fn perform(world: &World, act: Act) {
     let directory = &world.directory;
     let name = |who: u8| format!("p{who}@x.test");
-    let id = |who: u8| {
-        let story = directory.account(&name(who));
+    let id = async |who: u8| {
+        let story = directory.account(&name(who), Span::everything()).await;
         story.map_or_else(|_| "nobody".to_owned(), |story| story.account.id)
     };
     let admin = Origin::command_line();
@@ -60,11 +61,13 @@ async fn perform(world: &World, act: Act) {
         }
         Act::Title(who, title) => drop(
             directory
-                .set(&id(who), "title", json!(format!("T{title}")))
+                .set(&id(who).await, "title", json!(format!("T{title}")))
                 .await,
         ),
-        Act::Active(who, active) => drop(directory.set(&id(who), "active", json!(active)).await),
-        Act::Remove(who) => drop(directory.remove(&id(who)).await),
+        Act::Active(who, active) => {
+            drop(directory.set(&id(who).await, "active", json!(active)).await)
+        }
+        Act::Remove(who) => drop(directory.remove(&id(who).await).await),
         Act::ByHand(who) => {
             let account = ByHand {
                 email: name(who),
@@ -79,11 +82,11 @@ async fn perform(world: &World, act: Act) {
                 ByAdmin::Hold,
                 ByAdmin::Release,
             ][usize::from(act)];
-            let _ = directory.act(&admin, &id(who), act).await;
+            let _ = directory.act(&admin, &id(who).await, act).await;
         }
         Act::Delete(who) => drop(
             directory
-                .delete_account(&admin, &id(who), "a good reason")
+                .delete_account(&admin, &id(who).await, "a good reason")
                 .await,
         ),
         Act::Nobody => drop(directory.remove("nobody").await),
@@ -306,7 +309,11 @@ async fn triggers_do_not_falsify_unseen() {
         let answer = world.directory.post(json!({"userName": "a@x.test"})).await;
         assert_eq!(answer.is_ok(), made, "{trigger}");
         assert_eq!(
-            world.directory.account("a@x.test").is_ok(),
+            world
+                .directory
+                .account("a@x.test", Span::everything())
+                .await
+                .is_ok(),
             made,
             "no change without its row: {trigger}"
         );

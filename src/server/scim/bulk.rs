@@ -19,7 +19,7 @@ use tokio::task::unconstrained;
 use tokio::time::{Instant, timeout_at};
 
 use super::command::{Command, Done};
-use super::{Content, Scim, late, may_write, refused};
+use super::{Scim, may_write, refused};
 use crate::directory::audit::{Origin, Verdict};
 use crate::directory::tokens::Principal;
 use crate::directory::{Directory, Refusal};
@@ -29,6 +29,7 @@ use crate::scim::schema::Schemas;
 use crate::scim::version::{Condition, Tags};
 use crate::scim::{Object, ScimType, message};
 use crate::server::answer::{self, Failure, Reply};
+use crate::server::intake::{Content, late};
 use crate::server::line::Line;
 use crate::server::route::{Endpoint, Routes};
 
@@ -52,7 +53,10 @@ impl Scim {
     ) -> Result<Understood, Failure> {
         may_write(principal)?;
         let limit = self.limits.bulk_size;
-        let Content { value, room } = self.json(request.into_body(), limit, deadline).await?;
+        let Content { value, room } = self
+            .intake
+            .json(request.into_body(), limit, deadline)
+            .await?;
         let bulk = bulk::parse(value).map_err(|error| {
             let status = match error.kind {
                 ScimType::TooMany => 413,
@@ -75,7 +79,7 @@ impl Scim {
         deadline: Instant,
     ) -> Result<Reply, Failure> {
         let (directory, routes) = (Arc::clone(&self.directory), self.routes.clone());
-        let (origin, deadline) = (origin.clone(), self.answer_by(deadline));
+        let (origin, deadline) = (origin.clone(), self.intake.answer_by(deadline));
         let task = tokio::spawn(async move {
             let Understood { bulk, room } = understood;
             let run = Run {
@@ -190,7 +194,11 @@ impl Run<'_> {
         let path = asked.as_ref().map_or(&sent, |asked| &asked.path);
         let endpoint = method.and_then(|_| self.routes.operation(path));
         let word = method.map_or("operation", Method::as_str);
-        let line = Line::begin(word, endpoint.as_ref(), self.origin.part());
+        let line = Line::begin(
+            word,
+            endpoint.as_ref().map(Endpoint::label),
+            self.origin.part(),
+        );
         let label = Label {
             place,
             method,

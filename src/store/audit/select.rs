@@ -1,5 +1,7 @@
 //! Which rows of `audit` somebody wants to see, and how they are read: one at a time, in the order of their numbers.
 
+use std::ops::ControlFlow;
+
 use jiff::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
@@ -123,13 +125,39 @@ pub fn each<E: From<Error>>(
     Ok(())
 }
 
-/// All rows about the user with this id, in their order.
-pub fn about_user(connection: &Connection, id: &str) -> Result<Vec<Recorded>, Error> {
+/// Gives the rows about the user with this id to `each`, the last first, until it has enough.
+pub fn about_user(
+    connection: &Connection,
+    id: &str,
+    each: impl FnMut(Recorded) -> ControlFlow<()>,
+) -> Result<(), Error> {
     let mut statement = connection.prepare_cached(
-        "SELECT * FROM audit WHERE target_id = ?1 AND target_type = 'User' ORDER BY seq",
+        "SELECT * FROM audit WHERE target_id = ?1 AND target_type = 'User' ORDER BY seq DESC",
     )?;
-    let rows = statement.query_map([id], read)?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    visit(statement.query_map([id], read)?, each)
+}
+
+/// Gives the rows behind row `after` to `each`, the first of them first, until it has enough.
+pub fn behind(
+    connection: &Connection,
+    after: i64,
+    each: impl FnMut(Recorded) -> ControlFlow<()>,
+) -> Result<(), Error> {
+    let mut statement =
+        connection.prepare_cached("SELECT * FROM audit WHERE seq > ?1 ORDER BY seq")?;
+    visit(statement.query_map([after], read)?, each)
+}
+
+fn visit(
+    rows: impl Iterator<Item = Result<Recorded, rusqlite::Error>>,
+    mut each: impl FnMut(Recorded) -> ControlFlow<()>,
+) -> Result<(), Error> {
+    for row in rows {
+        if each(row?).is_break() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// At most `most` rows of applied changes behind number `after`, in their order, each with what it says of an account.
