@@ -73,7 +73,9 @@ impl Directory {
             let read = move |connection: &rusqlite::Connection| read(connection, next, most);
             let part = self.store.readers.long(read).await?;
             next = part.next;
-            if !part.changes.is_empty() || !self.newer(next, deadline).await? {
+            // Rows that are no applied changes go on coming: they do not prolong the wait.
+            let over = Instant::now() >= deadline || *self.feed.ended.borrow();
+            if !part.changes.is_empty() || over || !self.newer(next, deadline).await? {
                 return Ok(part);
             }
         }

@@ -155,7 +155,7 @@ pub fn each<E: From<Error>>(
     // The condition has a query of its own, in which its bare column names mean those of `user`. CROSS JOIN keeps the
     // order of the tables, so that rows come as they are found and nothing is sorted or held.
     let sql = format!(
-        "{SELECT} FROM (SELECT seq, id, mapping FROM user WHERE seq > ? AND coalesce(status = ?, 1) AND {}
+        "{SELECT} FROM (SELECT seq, id, mapping, preserved_actor, activation_email FROM user WHERE seq > ? AND coalesce(status = ?, 1) AND {}
              ORDER BY seq) AS owner
          CROSS JOIN accounts ON accounts.id = owner.id ORDER BY owner.seq",
         condition.sql
