@@ -193,10 +193,13 @@ impl Directory {
             Entry::new("token.create", 0).about("token", None),
         );
         let longest_days = self.settings.longest_days;
-        let name = names::checked("token", name)?;
-        let lifetime = match end {
-            Some(end) => lifetime(end, now, longest_days)?,
-            None => default_lifetime(longest_days),
+        let planned = names::checked("token", name).and_then(|name| match end {
+            Some(end) => Ok((name, lifetime(end, now, longest_days)?)),
+            None => Ok((name, default_lifetime(longest_days))),
+        });
+        let (name, lifetime) = match planned {
+            Ok(planned) => planned,
+            Err(why) => return self.change(origin, entry, |_, _, _| Err(why)).await,
         };
         let issued = self.issue(name, scope, now, lifetime).await?;
         let token = issued.token.clone();
