@@ -340,7 +340,9 @@ fn ids(app: &TestApp) -> (Vec<String>, Vec<String>) {
         texts(
             "SELECT target_id AS id FROM audit WHERE action = 'account.add' AND verdict = 'applied' ORDER BY seq",
         ),
-        texts("SELECT id FROM token ORDER BY rowid"),
+        texts(
+            "SELECT target_id AS id FROM audit WHERE action IN ('token.create', 'token.rotate') AND verdict = 'applied' ORDER BY seq",
+        ),
     )
 }
 
