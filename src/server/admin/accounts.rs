@@ -6,11 +6,13 @@ use hyper::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::lists::{Cursor, List, PAGE_LIMIT, Paging, span};
+use super::lists::{Cursor, List, PAGE_LIMIT, Paging, given, span};
 use super::route::{Call, Created, Nothing, Route, Shown, foreseen};
 use crate::directory::accounts::{Act, Listed, Recorded, Selection, Status};
+use crate::directory::assignment::Edit;
 use crate::directory::by_hand::{ByHand, Quota};
 use crate::directory::paging::Span;
+use crate::directory::reclassify::{Reclassified, Tally, Which};
 use crate::scim::filter::Filter;
 use crate::scim::schema::ResourceType;
 use crate::server::answer::Failure;
@@ -51,6 +53,20 @@ pub(super) fn routes() -> Vec<Route> {
             "account.show",
             "An account, by its id or username, and what happened to it",
             show,
+        ),
+        Route::act(
+            Method::POST,
+            "/accounts/reclassify",
+            "account.reclassify",
+            "Has the mappings decide again about present accounts, at most 1000 at a time, and moves those that belong elsewhere",
+            reclassify,
+        ),
+        Route::act(
+            Method::PATCH,
+            "/accounts/{id}",
+            "account.edit",
+            "Gives an account another profile, storage or quota by hand",
+            edit,
         ),
         Route::act(
             Method::DELETE,
@@ -173,6 +189,101 @@ async fn add(call: Call<Nothing, NewAccount>) -> Result<Created<Listed>, Failure
     let account = call.directory.add_account(&call.origin, account).await?;
     let location = format!("/api/v1/accounts/{}", account.id);
     Ok(Created(account, Some(location)))
+}
+
+/// What changes of an account; what is absent stays.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct AccountEdit {
+    /// Name of another profile.
+    profile: Option<String>,
+    /// Name of another storage.
+    storage: Option<String>,
+    /// Another quota of its own in GB: 0 is unlimited, null follows the profile.
+    #[serde(default, deserialize_with = "given")]
+    quota_gb: Option<Option<u32>>,
+}
+
+async fn edit(call: Call<Nothing, AccountEdit>) -> Result<Shown<Listed>, Failure> {
+    let edit = Edit {
+        profile: call.body.profile,
+        storage: call.body.storage,
+        quota_gb: call.body.quota_gb.map(|quota| quota.map(i64::from)),
+    };
+    let (directory, id) = (&call.directory, &call.subject);
+    let edited = directory.edit_account(&call.origin, id, edit).await?;
+    Ok(Shown(edited))
+}
+
+/// Which accounts the mappings shall decide about: one of `ids`, `filter` and `all`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct WhichAccounts {
+    /// Those with these ids, 1000 at the most; also hidden ones, and those whose place was given by hand.
+    ids: Option<Vec<String>>,
+    /// Those of the users that SCIM sees that this SCIM filter matches.
+    filter: Option<String>,
+    /// All users that SCIM sees, but those whose place was given by hand.
+    #[serde(default)]
+    all: bool,
+    /// `next` of the answer before; without it, from the first.
+    cursor: Option<Cursor>,
+    /// Show what would move, and move nothing. Room in profiles is looked at for each answer by itself.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// What became of accounts about which the mappings decided.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Reclassification {
+    /// Those that move, should and cannot, or are taken by no mapping.
+    accounts: Vec<Reclassified>,
+    /// How many came out how.
+    #[serde(flatten)]
+    tally: Tally,
+    /// Whether nothing was changed.
+    dry_run: bool,
+    /// Where to go on; null: that was all.
+    next: Option<Cursor>,
+}
+
+async fn reclassify(
+    call: Call<Nothing, WhichAccounts>,
+) -> Result<Shown<Reclassification>, Failure> {
+    let WhichAccounts {
+        ids,
+        filter,
+        all,
+        cursor,
+        dry_run,
+    } = call.body;
+    let parse = |text: &str| Filter::parse(text, ResourceType::User, call.directory.schemas());
+    let which = match (ids, filter, all) {
+        (Some(ids), None, false) if ids.len() <= PAGE_LIMIT => Which::Named(ids),
+        (None, Some(filter), false) => Which::Present(Some(parse(&filter)?)),
+        (None, None, true) => Which::Present(None),
+        _ => {
+            let detail = "say which accounts: ids, 1000 at the most, or filter, or all";
+            return Err(Failure::new(400, detail));
+        }
+    };
+    let mut accounts = Vec::new();
+    let span = span(cursor, NonZeroU32::new(u32::MAX));
+    let (directory, origin) = (&call.directory, &call.origin);
+    let done = directory.reclassify(origin, which, dry_run, span, |told| {
+        accounts.push(told);
+        Ok(())
+    });
+    let (tally, next) = match (done.await, dry_run) {
+        (outcome, true) => foreseen(origin, outcome)?,
+        (outcome, false) => outcome?,
+    };
+    Ok(Shown(Reclassification {
+        accounts,
+        tally,
+        dry_run,
+        next: next.map(Cursor::at),
+    }))
 }
 
 async fn act(call: Call, act: Act) -> Result<Shown<Listed>, Failure> {

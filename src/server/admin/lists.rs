@@ -17,6 +17,13 @@ pub const PAGE_LIMIT: usize = 1000;
 #[schemars(inline, with = "String")]
 pub struct Cursor(i64);
 
+impl Cursor {
+    /// The one behind the item at this place.
+    pub fn at(place: i64) -> Self {
+        Self(place)
+    }
+}
+
 impl<'de> Deserialize<'de> for Cursor {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
@@ -74,7 +81,7 @@ impl<T> From<Page<T>> for List<T> {
     fn from(page: Page<T>) -> Self {
         Self {
             items: page.items,
-            next: page.next.map(Cursor),
+            next: page.next.map(Cursor::at),
         }
     }
 }

@@ -1,18 +1,19 @@
 //! `/mappings`: the rules that give new accounts their profile and storage, the top first.
 
 use hyper::Method;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::lists::{List, given};
-use super::route::{Call, Created, Done, Nothing, Route, Shown};
+use super::route::{Answer, Call, Done, Nothing, Route, Shown, foreseen};
+use crate::directory::impact::Impact;
 use crate::directory::mapping;
-use crate::directory::mappings::{self, Condition, Edit, NewMapping, trimmed, warnings};
+use crate::directory::mappings::{self, Condition, Edit, NewMapping, Plan, trimmed, warnings};
 use crate::scim::Object;
 use crate::scim::resource;
 use crate::scim::schema::ResourceType;
-use crate::server::answer::Failure;
+use crate::server::answer::{self, Failure, Reply};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -29,6 +30,19 @@ pub(super) fn routes() -> Vec<Route> {
             "mapping.test",
             "Tells which mapping would take a SCIM user, and why those above it would not; nothing is written",
             test,
+        )
+        .by(Method::POST),
+        Route::read(
+            "/mappings/test",
+            "mapping.test_user",
+            "Tells which mapping would take a present user, by what is stored of it",
+            test_user,
+        ),
+        Route::read(
+            "/mappings/impact",
+            "mapping.impact",
+            "Tells what the mappings would do to the present users, as they are or with one new or moved",
+            impact,
         )
         .by(Method::POST),
         Route::act(
@@ -124,19 +138,49 @@ struct MappingMade {
     position: usize,
     /// The mapping.
     mapping: Option<mappings::Shown>,
-    /// What an administrator should know about the rules as they stand.
+    /// What an administrator should know about the rules as they would stand.
     warnings: Vec<String>,
+    /// Whether it was only shown, and not made.
+    dry_run: bool,
 }
 
-async fn add(call: Call<Nothing, New>) -> Result<Created<MappingMade>, Failure> {
-    let made = call.directory.add_mapping(&call.origin, call.body.0);
-    let (mappings, position) = made.await?;
-    let made = MappingMade {
+/// 201 with a new mapping, 200 with one that was only shown.
+struct Made(MappingMade);
+
+impl Answer for Made {
+    const STATUS: u16 = 201;
+
+    fn schema(generator: &mut SchemaGenerator) -> Option<Schema> {
+        Some(generator.subschema_for::<MappingMade>())
+    }
+
+    fn into_reply(self) -> Reply {
+        let status = if self.0.dry_run { 200 } else { Self::STATUS };
+        answer::json(status, &self.0)
+    }
+}
+
+/// Whether to make it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Making {
+    /// Show what would be made, and make nothing: answered with 200.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+async fn add(call: Call<Making, New>) -> Result<Made, Failure> {
+    let (directory, dry_run, new) = (&call.directory, call.query.dry_run, call.body.0);
+    let (mappings, position) = match dry_run {
+        true => foreseen(&call.origin, directory.new_mapping(new))?,
+        false => directory.add_mapping(&call.origin, new).await?,
+    };
+    Ok(Made(MappingMade {
         position,
         mapping: mappings.get(position - 1).map(Into::into),
         warnings: warnings(&mappings),
-    };
-    Ok(Created(made, None))
+        dry_run,
+    }))
 }
 
 /// What changes of a mapping; what is absent stays.
@@ -184,6 +228,48 @@ async fn remove(call: Call) -> Result<Done, Failure> {
     let removed = call.directory.remove_mapping(&call.origin, &call.subject);
     removed.await?;
     Ok(Done)
+}
+
+/// A present user.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Whose {
+    /// Id or username of the account.
+    user: String,
+}
+
+async fn test_user(call: Call<Whose>) -> Result<Shown<mapping::Shown>, Failure> {
+    let decision = call.directory.test_mappings_on(&call.query.user)?;
+    Ok(Shown(decision.shown()))
+}
+
+/// A change of the mappings that is only thought of: `new`, or `move` and `to`; nothing: the mappings as they stand.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Thought {
+    /// As if there were this mapping.
+    new: Option<New>,
+    /// Its place: 1 is the top; null: where it would enter.
+    at: Option<usize>,
+    /// As if the mapping of this name stood elsewhere.
+    #[serde(rename = "move")]
+    moved: Option<String>,
+    /// Where: 1 is the top.
+    to: Option<usize>,
+}
+
+async fn impact(call: Call<Nothing, Thought>) -> Result<Shown<Impact>, Failure> {
+    let Thought { new, at, moved, to } = call.body;
+    let plan = match (new, at, moved, to) {
+        (None, None, None, None) => Plan::Present,
+        (Some(New(new)), at, None, None) => Plan::New(new, at),
+        (None, None, Some(name), Some(to)) => Plan::Move(name, to),
+        _ => {
+            let detail = "say new, maybe with at, or move with to, or nothing";
+            return Err(Failure::new(400, detail));
+        }
+    };
+    Ok(Shown(call.directory.impact(plan).await?))
 }
 
 async fn test(call: Call<Nothing, Object>) -> Result<Shown<mapping::Shown>, Failure> {

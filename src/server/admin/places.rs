@@ -1,4 +1,4 @@
-//! `/profiles` and `/storages`: what accounts are given.
+//! `/profiles`, `/storages` and `/seats`: what accounts are given.
 
 use std::num::NonZeroU32;
 
@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::lists::{List, given};
 use super::route::{Call, Created, Done, Nothing, Route, Shown};
+use crate::directory::places::Taken;
 use crate::directory::profiles::{Profile, Settings};
 use crate::directory::storages::Storage;
 use crate::server::answer::Failure;
@@ -40,6 +41,12 @@ pub(super) fn routes() -> Vec<Route> {
             "profile.remove",
             "Removes a profile that nothing uses",
             remove_profile,
+        ),
+        Route::read(
+            "/seats",
+            "seats",
+            "The seats of the appliance, and the accounts that take them",
+            seats,
         ),
         Route::read(
             "/storages",
@@ -138,6 +145,10 @@ async fn remove_profile(call: Call) -> Result<Done, Failure> {
     let removed = call.directory.remove_profile(&call.origin, &call.subject);
     removed.await?;
     Ok(Done)
+}
+
+async fn seats(call: Call) -> Result<Shown<Taken>, Failure> {
+    Ok(Shown(call.directory.seats()?))
 }
 
 /// A storage that is to be made.
