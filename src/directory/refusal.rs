@@ -45,7 +45,7 @@ impl Refusal {
             Self::Forbidden(_) => 403,
             Self::Changed(_) => 412,
             Self::Failed(_) => 500,
-            Self::Store(store::Error::Closed) => 503,
+            Self::Store(store::Error::Closed | store::Error::Unavailable(_)) => 503,
             Self::Store(_) => 500,
         }
     }

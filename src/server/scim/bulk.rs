@@ -52,18 +52,17 @@ impl Scim {
     ) -> Result<Understood, Failure> {
         may_write(principal)?;
         let limit = self.limits.bulk_size;
-        let Content { value, room } = self.json(request.into_body(), limit, deadline).await?;
-        let bulk = bulk::parse(value).map_err(|error| {
-            let status = match error.kind {
-                ScimType::TooMany => 413,
-                _ => 400,
-            };
-            Failure {
-                status,
-                ..error.into()
-            }
+        let (incoming, room) = (request.into_body(), &self.bulk_bodies);
+        let bulk = self.read_body(incoming, limit, room, deadline, bulk::parse);
+        let Content { value, room } = bulk.await.map_err(|failure| match failure.scim_type {
+            // RFC 7644 §3.7.4.
+            Some(ScimType::TooMany) => Failure {
+                status: 413,
+                ..failure
+            },
+            _ => failure,
         })?;
-        Ok(Understood { bulk, room })
+        Ok(Understood { bulk: value, room })
     }
 
     /// Carries the operations out in a task of its own, and answers for each that was attempted, in the order of the

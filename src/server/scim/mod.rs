@@ -31,7 +31,7 @@ use crate::directory::{Directory, Refusal};
 use crate::scim::query::Projection;
 use crate::scim::schema::ResourceType;
 use crate::scim::version::{Condition, Tags};
-use crate::scim::{ScimType, json};
+use crate::scim::{self, ScimType, json};
 use command::Command;
 
 /// Deepest nesting of a JSON body: no SCIM message comes near it.
@@ -40,7 +40,16 @@ const JSON_DEPTH: usize = 64;
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Bodies in memory at the same time, in KiB. As JSON values they take some twenty times that; further requests wait.
-const BODIES: usize = 16 * 1024;
+const BODIES: usize = 8 * 1024;
+/// The same of bulk requests. Their room is another, because they keep it for a thousand changes: single changes must
+/// not wait for that.
+const BULK_BODIES: usize = 8 * 1024;
+/// KiB that a bulk request takes at the least, so that few are under way at one time: what they have handed to the
+/// writer is all that a single change waits for.
+const BULK_SHARE: usize = 1024;
+/// Bytes of a body above which it is read as JSON on a thread of its own: it would keep other requests waiting for
+/// milliseconds.
+const LARGE: usize = 64 * 1024;
 
 /// Answers the requests of the SCIM listener.
 pub struct Scim {
@@ -48,12 +57,22 @@ pub struct Scim {
     routes: Routes,
     trusted_proxies: TrustedProxies,
     limits: Arc<Limits>,
-    bodies: Arc<Semaphore>,
+    bodies: Room,
+    bulk_bodies: Room,
 }
 
-/// A body that was read, and the room that it takes until its request is done.
-struct Content {
-    value: Value,
+/// Room for bodies, in KiB.
+struct Room {
+    free: Arc<Semaphore>,
+    /// What there is of it.
+    size: usize,
+    /// What a body takes at the least.
+    share: usize,
+}
+
+/// A body that was understood, and the room that it takes until its request is done.
+struct Content<T> {
+    value: T,
     room: OwnedSemaphorePermit,
 }
 
@@ -105,7 +124,8 @@ impl Scim {
             routes: Routes::new(&settings.base_paths),
             trusted_proxies: settings.trusted_proxies.clone(),
             limits: Arc::clone(&settings.limits),
-            bodies: Arc::new(Semaphore::new(BODIES)),
+            bodies: Room::new(BODIES, 1),
+            bulk_bodies: Room::new(BULK_BODIES, BULK_SHARE),
         }
     }
 
@@ -126,8 +146,8 @@ impl Scim {
         }
         if let Ok(Endpoint::Search(resource_type)) = admitted {
             let limit = self.limits.body_size;
-            let body = self.json(request.into_body(), limit, deadline).await?;
-            return self.search(resource_type, body.value).await;
+            let body = self.read_body(request.into_body(), limit, &self.bodies, deadline, Ok);
+            return self.search(resource_type, body.await?.value).await;
         }
         let asked = match admitted {
             Ok(Endpoint::Bulk) => match self.understand_bulk(request, &principal, deadline).await {
@@ -208,19 +228,21 @@ impl Scim {
                 (Command::Delete(resource_type, id), None)
             }
             (endpoint, method) => {
-                let limit = self.limits.body_size;
-                let Content { value, room } =
-                    self.json(request.into_body(), limit, deadline).await?;
-                let command = match (endpoint, method) {
+                let directory = Arc::clone(&self.directory);
+                let command = move |value| match (endpoint, method) {
                     (Endpoint::Resource(_, id), Method::PATCH) => {
-                        Command::patch(resource_type, id, value, schemas)?
+                        Command::patch(resource_type, id, value, directory.schemas())
                     }
                     (Endpoint::Resource(_, id), _) => {
-                        Command::replace(resource_type, id, value, schemas)?
+                        Command::replace(resource_type, id, value, directory.schemas())
                     }
-                    _ => Command::create(resource_type, value, schemas)?,
+                    _ => Command::create(resource_type, value, directory.schemas()),
                 };
-                (command, Some(room))
+                let limit = self.limits.body_size;
+                let body =
+                    self.read_body(request.into_body(), limit, &self.bodies, deadline, command);
+                let Content { value, room } = body.await?;
+                (value, Some(room))
             }
         };
         Ok(Asked {
@@ -275,22 +297,20 @@ impl Scim {
         reply
     }
 
-    /// The JSON value of a body of at most `limit` bytes, once there is room for it.
-    async fn json(
+    /// What `understand` makes of the JSON in a body of at most `limit` bytes, once there is room for it.
+    async fn read_body<T: Send + 'static>(
         &self,
         incoming: Incoming,
         limit: usize,
+        room: &Room,
         deadline: Instant,
-    ) -> Result<Content, Failure> {
+        understand: impl FnOnce(Value) -> Result<T, scim::Error> + Send + 'static,
+    ) -> Result<Content<T>, Failure> {
         let size = incoming
             .size_hint()
             .exact()
             .and_then(|size| usize::try_from(size).ok());
-        let kib = size.unwrap_or(limit).min(limit).div_ceil(1024).min(BODIES);
-        let room = Arc::clone(&self.bodies)
-            .acquire_many_owned(u32::try_from(kib).unwrap_or(u32::MAX))
-            .await
-            .map_err(|_| late())?;
+        let room = room.take(size.unwrap_or(limit).min(limit)).await?;
         let time = self
             .answer_by(deadline)
             .saturating_duration_since(Instant::now());
@@ -303,13 +323,42 @@ impl Scim {
                 BodyError::Slow => Failure::new(408, "the body did not arrive in time"),
                 BodyError::Broken => Failure::new(400, "the body did not arrive whole"),
             })?;
-        let value = json::parse(&bytes, JSON_DEPTH)?;
-        Ok(Content { value, room })
+        let large = bytes.len() > LARGE;
+        let understand = move || json::parse(&bytes, JSON_DEPTH).and_then(understand);
+        let value = match large {
+            false => understand(),
+            true => tokio::task::spawn_blocking(understand)
+                .await
+                .map_err(|error| Refusal::Failed(error.to_string()))?,
+        };
+        Ok(Content {
+            value: value?,
+            room,
+        })
     }
 
     /// A little earlier than the request's own end, so that there is time to say why.
     fn answer_by(&self, deadline: Instant) -> Instant {
         deadline - self.limits.request / 10
+    }
+}
+
+impl Room {
+    fn new(size: usize, share: usize) -> Self {
+        Self {
+            free: Arc::new(Semaphore::new(size)),
+            size,
+            share,
+        }
+    }
+
+    /// Room for a body of so many bytes, once it is free.
+    async fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Failure> {
+        let kib = bytes.div_ceil(1024).max(self.share).min(self.size);
+        Arc::clone(&self.free)
+            .acquire_many_owned(u32::try_from(kib).unwrap_or(u32::MAX))
+            .await
+            .map_err(|_| late())
     }
 }
 
