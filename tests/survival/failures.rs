@@ -82,12 +82,11 @@ async fn until(mut done: impl AsyncFnMut() -> bool) {
 }
 
 #[tokio::test]
-async fn a_start_on_a_disk_that_cannot_be_written_says_so_or_reads() {
-    for (write_error, sync_error) in [(ENOSPC, 0), (EROFS, 0), (0, EIO)] {
+async fn a_start_on_a_disk_that_cannot_be_written_says_so() {
+    for write_error in [ENOSPC, EROFS, EIO] {
         let home = Home::new();
         let shim = Shim::new(Orders {
             write_error,
-            sync_error,
             ..Orders::default()
         });
         let mut command = home.command(["serve", "--listen", "127.0.0.1:0"]);
@@ -97,9 +96,24 @@ async fn a_start_on_a_disk_that_cannot_be_written_says_so_or_reads() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{said}");
         let last = said.lines().last().unwrap_or_default();
-        assert!(last.contains("database"), "{said}");
-        let mut app = TestApp::on(home, |_| {});
+        assert!(last.contains("database: "), "{said}");
+        let app = TestApp::on(home, |_| {});
         app.client.create(person()).await.expect(201);
-        app.stop();
     }
+}
+
+#[tokio::test]
+async fn a_start_on_a_disk_that_does_not_sync_reads_and_refuses_writes() {
+    let shim = Shim::new(Orders {
+        sync_error: EIO,
+        ..Orders::default()
+    });
+    let app = TestApp::on(Home::new(), |command| shim.under(command));
+    assert_eq!(app.client.get("/Users").await.total(), 0);
+    app.client
+        .create(person())
+        .await
+        .expect_error(503, serde_json::Value::Null);
+    shim.tell(Orders::default());
+    recovered(&app).await;
 }

@@ -90,14 +90,8 @@ impl Writer {
                 tokio::time::sleep(Duration::from_millis(5)).await;
                 continue;
             }
+            self.people.extend(people(&answer.json));
             let outcomes = outcomes(&answer, &path);
-            for (status, id) in &outcomes {
-                if let (201, Some(id)) = (status, id)
-                    && path != "/Groups"
-                {
-                    self.people.push(id.clone());
-                }
-            }
             acknowledged.insert(answer.request_id().to_owned(), outcomes);
             answers.fetch_add(1, Ordering::Relaxed);
         }
@@ -190,6 +184,27 @@ impl Writer {
                 Some(format!("/Users/{}", self.people.swap_remove(place)))
             }
         }
+    }
+}
+
+/// The people that an answer says were created: by a request, or by the operations of a bulk request.
+fn people(answer: &Value) -> Vec<String> {
+    let made = |resource: &Value| {
+        let location = resource["location"].as_str()?;
+        let (_, id) = location.rsplit_once("/Users/")?;
+        Some(id.to_owned())
+    };
+    match answer["Operations"].as_array() {
+        Some(operations) => operations
+            .iter()
+            .filter(|operation| operation["status"] == "201")
+            .filter_map(made)
+            .collect(),
+        // A user that was patched is known already.
+        None if answer["meta"]["version"] == "W/\"1\"" => {
+            made(&answer["meta"]).into_iter().collect()
+        }
+        None => Vec::new(),
     }
 }
 
