@@ -35,6 +35,7 @@ mod limits;
 mod list;
 mod log;
 mod mapping;
+mod network;
 mod paging;
 mod pattern;
 mod places;
