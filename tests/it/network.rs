@@ -26,8 +26,9 @@ fn limited(limits: &[(&str, &str)]) -> TestApp {
 
 async fn tls(app: &TestApp) -> TlsStream<TcpStream> {
     let ca = String::from_utf8(app.ca()).unwrap();
-    let stream = connect(port(&app.ready["scim"]), &[&ca], None);
-    stream.await.unwrap()
+    connect(port(&app.ready["scim"]), &[&ca], None)
+        .await
+        .unwrap()
 }
 
 /// What still comes until the server closes, which it must.
@@ -57,7 +58,10 @@ async fn who_does_not_begin_is_cut_off() {
 
     let app = limited(&[("header", "\"1s\"")]);
     let mut stream = tls(&app).await;
-    stream.write_all(b"GET /scim/Users HTTP/1.1\r\nHo").await.unwrap();
+    stream
+        .write_all(b"GET /scim/Users HTTP/1.1\r\nHo")
+        .await
+        .unwrap();
     assert!(!until_closed(&mut stream).await.contains("200 OK"));
 }
 
@@ -135,7 +139,9 @@ async fn files_that_run_out_come_back() {
     let app = TestApp::start();
     let user = json!({"userName": "anna@example.test"});
     app.client.create(user).await.expect(201);
-    let open = std::fs::read_dir(format!("/proc/{}/fd", app.pid())).unwrap().count();
+    let open = std::fs::read_dir(format!("/proc/{}/fd", app.pid()))
+        .unwrap()
+        .count();
     let limit = std::process::Command::new("prlimit")
         .args([
             format!("--pid={}", app.pid()),
