@@ -15,8 +15,8 @@ use super::{Error, open::BUSY};
 
 /// Jobs that share one transaction at the most: past this the fsync is paid and only latency grows.
 const BATCH: usize = 128;
-/// Time after which a transaction takes no further job, so that no job waits longer for the answers of others than for
-/// the one that is running. What jobs of the usual kind need for a whole batch, several times.
+/// Time after which a transaction takes no further job: several times what a batch of usual ones needs. Long jobs, such as
+/// a PATCH with ten thousand members, thus do not add up before anybody is answered.
 pub const BATCH_TIME: Duration = Duration::from_millis(50);
 /// Jobs that wait at the most; further ones wait before the queue, without memory for it.
 const QUEUE: usize = 4096;
