@@ -53,7 +53,7 @@ impl Refusal {
             Self::Gone(_) => 410,
             Self::Busy(_) => 429,
             Self::Failed(_) => 500,
-            Self::Store(store::Error::Closed) => 503,
+            Self::Store(store::Error::Closed | store::Error::Unavailable(_)) => 503,
             Self::Store(_) => 500,
         }
     }

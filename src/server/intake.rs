@@ -19,8 +19,9 @@ use super::body::{self, BodyError};
 use super::client::TrustedProxies;
 use super::limits::Limits;
 use super::line::{Label, Line};
+use crate::directory::Refusal;
 use crate::directory::audit::Origin;
-use crate::scim::json;
+use crate::scim::{self, json};
 
 /// Deepest nesting of a JSON body: no message comes near it.
 const JSON_DEPTH: usize = 64;
@@ -28,13 +29,41 @@ const JSON_DEPTH: usize = 64;
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Bodies of a listener in memory at the same time, in KiB. As JSON values they take some twenty times that; further
 /// requests wait.
-const BODIES: usize = 16 * 1024;
+const BODIES: usize = 8 * 1024;
+/// The same of bulk requests. Their room is another, because they keep it for a thousand changes: single changes must
+/// not wait for that.
+const BULK_BODIES: usize = 8 * 1024;
+/// KiB that a bulk request takes at the least, so that few are under way at one time: what they have handed to the
+/// writer is all that a single change waits for.
+const BULK_SHARE: usize = 1024;
+/// Bytes of a body above which it is read as JSON on a thread of its own: it would keep other requests waiting for
+/// milliseconds.
+const LARGE: usize = 64 * 1024;
 
 /// What the requests of a listener share.
 pub struct Intake {
     trusted_proxies: TrustedProxies,
     limits: Arc<Limits>,
-    bodies: Arc<Semaphore>,
+    bodies: Room,
+    bulk_bodies: Room,
+}
+
+/// What a body asks for: which room it takes and how large it may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asks {
+    /// One thing.
+    One,
+    /// Many.
+    Bulk,
+}
+
+/// Room for bodies, in KiB.
+struct Room {
+    free: Arc<Semaphore>,
+    /// What there is of it.
+    size: usize,
+    /// What a body takes at the least.
+    share: usize,
 }
 
 /// A request under way.
@@ -48,10 +77,10 @@ pub struct Begun {
     method: Method,
 }
 
-/// A body that was read, and the room that it takes until its request is done.
-pub struct Content {
-    /// The body.
-    pub value: Value,
+/// A body that was understood, and the room that it takes until its request is done.
+pub struct Content<T> {
+    /// What was made of it.
+    pub value: T,
     /// Kept as long as anything of the body is.
     pub room: OwnedSemaphorePermit,
 }
@@ -62,7 +91,8 @@ impl Intake {
         Self {
             trusted_proxies: settings.trusted_proxies.clone(),
             limits: Arc::clone(&settings.limits),
-            bodies: Arc::new(Semaphore::new(BODIES)),
+            bodies: Room::new(BODIES, 1),
+            bulk_bodies: Room::new(BULK_BODIES, BULK_SHARE),
         }
     }
 
@@ -105,34 +135,43 @@ impl Intake {
         Ok(())
     }
 
-    /// The JSON value of a body of at most `limit` bytes, once there is room for it.
-    pub async fn json(
+    /// What `understand` makes of the JSON in a body, once there is room for it.
+    pub async fn json<T: Send + 'static>(
         &self,
         incoming: Incoming,
-        limit: usize,
+        asks: Asks,
         deadline: Instant,
-    ) -> Result<Content, Failure> {
-        let (bytes, room) = self.body(incoming, limit, deadline).await?;
-        let value = parse(&bytes)?;
+        understand: impl FnOnce(Value) -> Result<T, scim::Error> + Send + 'static,
+    ) -> Result<Content<T>, Failure> {
+        let (bytes, room) = self.body(incoming, asks, deadline).await?;
+        let large = bytes.len() > LARGE;
+        let understand = move || json::parse(&bytes, JSON_DEPTH).and_then(understand);
+        let value = match large {
+            false => understand(),
+            true => tokio::task::spawn_blocking(understand)
+                .await
+                .map_err(|error| Refusal::Failed(error.to_string()))?,
+        };
+        let value = value?;
         Ok(Content { value, room })
     }
 
-    /// A body of at most `limit` bytes, and the room that it takes.
+    /// A body, and the room that it takes.
     pub async fn body(
         &self,
         incoming: Incoming,
-        limit: usize,
+        asks: Asks,
         deadline: Instant,
     ) -> Result<(Bytes, OwnedSemaphorePermit), Failure> {
+        let (limit, room) = match asks {
+            Asks::One => (self.limits.body_size, &self.bodies),
+            Asks::Bulk => (self.limits.bulk_size, &self.bulk_bodies),
+        };
         let size = incoming
             .size_hint()
             .exact()
             .and_then(|size| usize::try_from(size).ok());
-        let kib = size.unwrap_or(limit).min(limit).div_ceil(1024).min(BODIES);
-        let room = Arc::clone(&self.bodies)
-            .acquire_many_owned(u32::try_from(kib).unwrap_or(u32::MAX))
-            .await
-            .map_err(|_| late())?;
+        let room = room.take(size.unwrap_or(limit).min(limit)).await?;
         let time = self
             .answer_by(deadline)
             .saturating_duration_since(Instant::now());
@@ -146,6 +185,25 @@ impl Intake {
                 BodyError::Broken => Failure::new(400, "the body did not arrive whole"),
             })?;
         Ok((bytes, room))
+    }
+}
+
+impl Room {
+    fn new(size: usize, share: usize) -> Self {
+        Self {
+            free: Arc::new(Semaphore::new(size)),
+            size,
+            share,
+        }
+    }
+
+    /// Room for a body of so many bytes, once it is free.
+    async fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Failure> {
+        let kib = bytes.div_ceil(1024).max(self.share).min(self.size);
+        Arc::clone(&self.free)
+            .acquire_many_owned(u32::try_from(kib).unwrap_or(u32::MAX))
+            .await
+            .map_err(|_| late())
     }
 }
 

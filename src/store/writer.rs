@@ -15,6 +15,9 @@ use super::{Error, open::BUSY};
 
 /// Jobs that share one transaction at the most: past this the fsync is paid and only latency grows.
 const BATCH: usize = 128;
+/// Time after which a transaction takes no further job: several times what a batch of usual ones needs. Long jobs, such as
+/// a PATCH with ten thousand members, thus do not add up before anybody is answered.
+pub const BATCH_TIME: Duration = Duration::from_millis(50);
 /// Jobs that wait at the most; further ones wait before the queue, without memory for it.
 const QUEUE: usize = 4096;
 /// Silence after which the WAL is moved into the file, so that a copy of the file is complete.
@@ -89,14 +92,14 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread over `connection`.
-    pub fn start(connection: Connection) -> Result<Self, Error> {
+    /// Starts the thread over `connection`. A transaction takes jobs for as long as `batch_time`, one at the least.
+    pub fn start(connection: Connection, batch_time: Duration) -> Result<Self, Error> {
         let (sender, receiver) = channel();
         let committed = watch::Sender::new(());
         let told = committed.clone();
         let thread = std::thread::Builder::new()
             .name("writer".into())
-            .spawn(move || work(&connection, &receiver, &told))
+            .spawn(move || work(&connection, &receiver, batch_time, &told))
             .map_err(|error| Error::Sqlite(format!("cannot start the writer: {error}")))?;
         Ok(Self {
             queue: Mutex::new(Some(sender)),
@@ -161,6 +164,7 @@ impl Drop for Writer {
 fn work(
     connection: &Connection,
     queue: &Receiver<Box<dyn Pending>>,
+    batch_time: Duration,
     committed: &watch::Sender<()>,
 ) {
     // When the WAL is to be moved into the file: some time after the last change, none if it is there already.
@@ -169,9 +173,9 @@ fn work(
         let wait = settle.map_or(QUIET, |at| at.saturating_duration_since(Instant::now()));
         match queue.recv_timeout(wait) {
             Ok(first) => {
-                let batch = std::iter::once(first).chain(queue.try_iter()).take(BATCH);
+                let waiting = std::iter::once(first).chain(queue.try_iter());
                 let before = connection.total_changes();
-                commit(connection, batch.collect());
+                commit(connection, waiting.take(BATCH), batch_time);
                 if connection.total_changes() != before {
                     committed.send_replace(());
                     settle = Some(Instant::now() + QUIET);
@@ -196,9 +200,14 @@ fn work(
     }
 }
 
-/// Runs a batch in one transaction and answers each job.
-fn commit(connection: &Connection, mut batch: Vec<Box<dyn Pending>>) {
-    let result = transaction(connection, &mut batch);
+/// Runs a batch of the jobs that wait in one transaction and answers each job of it.
+fn commit(
+    connection: &Connection,
+    waiting: impl Iterator<Item = Box<dyn Pending>>,
+    batch_time: Duration,
+) {
+    let mut batch = Vec::new();
+    let result = transaction(connection, waiting, batch_time, &mut batch);
     if let Err(error) = &result {
         tracing::error!(%error, jobs = batch.len(), "nothing of the batch was committed");
         if !connection.is_autocommit()
@@ -212,15 +221,31 @@ fn commit(connection: &Connection, mut batch: Vec<Box<dyn Pending>>) {
     }
 }
 
-fn transaction(connection: &Connection, batch: &mut [Box<dyn Pending>]) -> Result<(), Error> {
+/// Takes jobs into `batch` and runs them, until none waits or the time for it is over, and commits. Without a transaction
+/// all that wait fail: each by itself would wait for the same lock as long.
+fn transaction(
+    connection: &Connection,
+    mut waiting: impl Iterator<Item = Box<dyn Pending>>,
+    batch_time: Duration,
+    batch: &mut Vec<Box<dyn Pending>>,
+) -> Result<(), Error> {
     let statement = |sql| connection.prepare_cached(sql)?.execute([]);
-    statement("BEGIN IMMEDIATE")?;
-    for job in batch {
-        job.run(connection)?;
+    if let Err(error) = statement("BEGIN IMMEDIATE") {
+        batch.extend(waiting);
+        return Err(error.into());
+    }
+    let began = Instant::now();
+    while (batch.is_empty() || began.elapsed() < batch_time)
+        && let Some(mut job) = waiting.next()
+    {
+        let ran = job.run(connection);
+        batch.push(job);
         // Some failures (disk full, I/O) make SQLite roll the whole transaction back by itself.
         if connection.is_autocommit() {
-            return Err(Error::Sqlite("the transaction was rolled back".into()));
+            let what = "SQLite rolled the transaction back: the disk is full or fails";
+            return Err(Error::Unavailable(what.into()));
         }
+        ran?;
     }
     statement("COMMIT")?;
     Ok(())

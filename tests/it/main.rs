@@ -40,6 +40,7 @@ mod limits;
 mod list;
 mod log;
 mod mapping;
+mod network;
 mod paging;
 mod pattern;
 mod places;

@@ -29,8 +29,7 @@ use tokio::time::{Instant, timeout_at};
 use super::Settings;
 use super::answer::{self, Failure, Reply};
 use super::auth::authenticate;
-use super::intake::{self, Intake};
-use super::limits::Limits;
+use super::intake::{self, Asks, Intake};
 use super::listener::Handler;
 use super::route::segments;
 use crate::directory::audit::{Entry, Origin};
@@ -65,7 +64,6 @@ fn routes() -> Vec<Route> {
 /// Answers the requests of the admin listener.
 pub struct Admin {
     directory: Arc<Directory>,
-    limits: Arc<Limits>,
     intake: Intake,
     table: Table,
 }
@@ -102,7 +100,6 @@ impl Admin {
     pub fn new(directory: Arc<Directory>, settings: &Settings) -> Self {
         Self {
             directory,
-            limits: Arc::clone(&settings.limits),
             intake: Intake::new(settings),
             table: Table::new(routes()),
         }
@@ -182,8 +179,8 @@ impl Admin {
         origin.status = found.route.status;
         let query = request.uri().query().unwrap_or_default().to_owned();
         let json = is_json(request.headers());
-        let (body, limit) = (request.into_body(), self.limits.body_size);
-        let (body, room) = self.intake.body(body, limit, deadline).await?;
+        let body = request.into_body();
+        let (body, room) = self.intake.body(body, Asks::One, deadline).await?;
         if !body.is_empty() && !json {
             let detail = "send the body as Content-Type: application/json";
             return Err(Failure::new(415, detail));

@@ -29,7 +29,7 @@ use crate::scim::schema::Schemas;
 use crate::scim::version::{Condition, Tags};
 use crate::scim::{Object, ScimType, message};
 use crate::server::answer::{self, Failure, Reply};
-use crate::server::intake::{Content, late};
+use crate::server::intake::{Asks, Content, late};
 use crate::server::line::Line;
 use crate::server::route::{Endpoint, Routes};
 
@@ -52,22 +52,17 @@ impl Scim {
         deadline: Instant,
     ) -> Result<Understood, Failure> {
         may_write(principal)?;
-        let limit = self.limits.bulk_size;
-        let Content { value, room } = self
-            .intake
-            .json(request.into_body(), limit, deadline)
-            .await?;
-        let bulk = bulk::parse(value).map_err(|error| {
-            let status = match error.kind {
-                ScimType::TooMany => 413,
-                _ => 400,
-            };
-            Failure {
-                status,
-                ..error.into()
-            }
+        let body = request.into_body();
+        let bulk = self.intake.json(body, Asks::Bulk, deadline, bulk::parse);
+        let Content { value, room } = bulk.await.map_err(|failure| match failure.scim_type {
+            // RFC 7644 §3.7.4.
+            Some(ScimType::TooMany) => Failure {
+                status: 413,
+                ..failure
+            },
+            _ => failure,
         })?;
-        Ok(Understood { bulk, room })
+        Ok(Understood { bulk: value, room })
     }
 
     /// Carries the operations out in a task of its own, and answers for each that was attempted, in the order of the

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use super::Settings;
 use super::answer::{self, Failure, Reply};
 use super::auth::authenticate;
-use super::intake::{Content, Intake, asked, reads};
+use super::intake::{Asks, Content, Intake, asked, reads};
 use super::limits::Limits;
 use super::listener::Handler;
 use super::route::{Endpoint, Routes};
@@ -86,11 +86,8 @@ impl Scim {
             return self.read(&request, &admitted?).await;
         }
         if let Ok(Endpoint::Search(resource_type)) = admitted {
-            let limit = self.limits.body_size;
-            let body = self
-                .intake
-                .json(request.into_body(), limit, deadline)
-                .await?;
+            let body = request.into_body();
+            let body = self.intake.json(body, Asks::One, deadline, Ok).await?;
             return self.search(resource_type, body.value).await;
         }
         let asked = match admitted {
@@ -159,21 +156,20 @@ impl Scim {
                 (Command::Delete(resource_type, id), None)
             }
             (endpoint, method) => {
-                let limit = self.limits.body_size;
-                let Content { value, room } = self
-                    .intake
-                    .json(request.into_body(), limit, deadline)
-                    .await?;
-                let command = match (endpoint, method) {
+                let directory = Arc::clone(&self.directory);
+                let command = move |value| match (endpoint, method) {
                     (Endpoint::Resource(_, id), Method::PATCH) => {
-                        Command::patch(resource_type, id, value, schemas)?
+                        Command::patch(resource_type, id, value, directory.schemas())
                     }
                     (Endpoint::Resource(_, id), _) => {
-                        Command::replace(resource_type, id, value, schemas)?
+                        Command::replace(resource_type, id, value, directory.schemas())
                     }
-                    _ => Command::create(resource_type, value, schemas)?,
+                    _ => Command::create(resource_type, value, directory.schemas()),
                 };
-                (command, Some(room))
+                let body = request.into_body();
+                let body = self.intake.json(body, Asks::One, deadline, command);
+                let Content { value, room } = body.await?;
+                (value, Some(room))
             }
         };
         Ok(Asked {
