@@ -122,7 +122,7 @@ impl Writer {
 
     /// An operation of a bulk request; every third group has the person of the operation before it as member.
     fn operation(&mut self, place: u64) -> Value {
-        let group = place > 0 && place % 3 == 0;
+        let group = place > 0 && place.is_multiple_of(3);
         let change = match self.chance.below(4) {
             0 if !group => self.somebody().map(|path| ("PATCH", path, self.patch())),
             1 if !group => self.leaver().map(|path| ("DELETE", path, Value::Null)),
