@@ -2,6 +2,7 @@
 //! each in a SAVEPOINT of its own inside one transaction, commits once, and only then answers: many durable writes
 //! share one fsync, and no answer is sent before its COMMIT.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError};
@@ -169,28 +170,30 @@ fn work(
 ) {
     // When the WAL is to be moved into the file: some time after the last change, none if it is there already.
     let mut settle = Some(Instant::now());
+    let mut waiting = VecDeque::new();
     loop {
-        let wait = settle.map_or(QUIET, |at| at.saturating_duration_since(Instant::now()));
-        match queue.recv_timeout(wait) {
-            Ok(first) => {
-                let waiting = std::iter::once(first).chain(queue.try_iter());
-                let before = connection.total_changes();
-                commit(connection, waiting.take(BATCH), batch_time);
-                if connection.total_changes() != before {
-                    committed.send_replace(());
-                    settle = Some(Instant::now() + QUIET);
+        if waiting.is_empty() {
+            let wait = settle.map_or(QUIET, |at| at.saturating_duration_since(Instant::now()));
+            match queue.recv_timeout(wait) {
+                Ok(first) => waiting.push_back(first),
+                Err(RecvTimeoutError::Timeout) => {
+                    if settle.is_some_and(|at| at <= Instant::now()) {
+                        settle = match checkpoint(connection) {
+                            true => None,
+                            false => Some(Instant::now() + QUIET),
+                        };
+                    }
+                    continue;
                 }
+                Err(RecvTimeoutError::Disconnected) => break,
             }
-            Err(RecvTimeoutError::Timeout) => {
-                let due = settle.is_some_and(|at| at <= Instant::now());
-                if due {
-                    settle = match checkpoint(connection) {
-                        true => None,
-                        false => Some(Instant::now() + QUIET),
-                    };
-                }
-            }
-            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        waiting.extend(queue.try_iter().take(BATCH.saturating_sub(waiting.len())));
+        let before = connection.total_changes();
+        commit(connection, &mut waiting, batch_time);
+        if connection.total_changes() != before {
+            committed.send_replace(());
+            settle = Some(Instant::now() + QUIET);
         }
     }
     if !checkpoint(connection) {
@@ -201,11 +204,7 @@ fn work(
 }
 
 /// Runs a batch of the jobs that wait in one transaction and answers each job of it.
-fn commit(
-    connection: &Connection,
-    waiting: impl Iterator<Item = Box<dyn Pending>>,
-    batch_time: Duration,
-) {
+fn commit(connection: &Connection, waiting: &mut VecDeque<Box<dyn Pending>>, batch_time: Duration) {
     let mut batch = Vec::new();
     let result = transaction(connection, waiting, batch_time, &mut batch);
     if let Err(error) = &result {
@@ -225,18 +224,18 @@ fn commit(
 /// all that wait fail: each by itself would wait for the same lock as long.
 fn transaction(
     connection: &Connection,
-    mut waiting: impl Iterator<Item = Box<dyn Pending>>,
+    waiting: &mut VecDeque<Box<dyn Pending>>,
     batch_time: Duration,
     batch: &mut Vec<Box<dyn Pending>>,
 ) -> Result<(), Error> {
     let statement = |sql| connection.prepare_cached(sql)?.execute([]);
     if let Err(error) = statement("BEGIN IMMEDIATE") {
-        batch.extend(waiting);
+        batch.extend(waiting.drain(..));
         return Err(error.into());
     }
     let began = Instant::now();
     while (batch.is_empty() || began.elapsed() < batch_time)
-        && let Some(mut job) = waiting.next()
+        && let Some(mut job) = waiting.pop_front()
     {
         let ran = job.run(connection);
         batch.push(job);
