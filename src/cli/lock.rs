@@ -1,7 +1,8 @@
-//! The lock by which one process alone serves a data directory, and by which others learn which ports it holds.
+//! The lock by which one process alone serves a data directory, and by which others learn where it listens.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -39,9 +40,9 @@ impl Lock {
         }
     }
 
-    /// Notes the ports that this process listens on, for [`held_ports`].
-    pub fn note_ports(&self, ports: [u16; 2]) -> anyhow::Result<()> {
-        let [scim, admin] = ports;
+    /// Notes where this process listens, for SCIM and for the administrator, for [`held`].
+    pub fn note(&self, addresses: [SocketAddr; 2]) -> anyhow::Result<()> {
+        let [scim, admin] = addresses;
         let mut file = &self.file;
         file.set_len(0)
             .and_then(|()| file.write_all(format!("{scim} {admin}\n").as_bytes()))
@@ -56,13 +57,15 @@ pub fn is_held(data: &Path) -> bool {
         .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
-/// The ports that the server of `data` listens on; none if no server runs.
-pub fn held_ports(data: &Path) -> Vec<u16> {
+/// Where the server of `data` listens, for SCIM and for the administrator; nowhere if no server runs, or not yet.
+pub fn held(data: &Path) -> Vec<SocketAddr> {
     // What a server left behind that was killed is there too: only the lock tells that one runs.
     let noted = match is_held(data) {
         true => std::fs::read_to_string(path(data)).unwrap_or_default(),
         false => String::new(),
     };
-    let ports = noted.split_whitespace();
-    ports.filter_map(|port| port.parse().ok()).collect()
+    let addresses = noted.split_whitespace();
+    addresses
+        .filter_map(|address| address.parse().ok())
+        .collect()
 }

@@ -18,6 +18,7 @@ mod report;
 mod restore;
 mod rows;
 mod serve;
+mod status;
 mod storage;
 mod token;
 mod user;
@@ -57,6 +58,8 @@ enum Command {
     Check(check::Arguments),
     /// Make a certificate for trials
     Cert(cert::Arguments),
+    /// Show at a glance how the appliance stands
+    Status(status::Arguments),
     /// Make, list, rotate and revoke tokens
     Token(token::Arguments),
     /// The rules that give new accounts their profile and storage
@@ -107,6 +110,7 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Demo => demo::run(),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
         Command::Cert(arguments) => cert::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
         Command::Mapping(arguments) => mapping::run(arguments),

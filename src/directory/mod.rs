@@ -22,6 +22,7 @@ pub mod lifecycle;
 pub mod mapping;
 pub mod mappings;
 mod names;
+pub mod overview;
 pub mod places;
 pub mod profiles;
 pub mod reading;

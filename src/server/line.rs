@@ -7,14 +7,16 @@
 use tokio::time::Instant;
 
 use super::answer::Failure;
+use super::metrics::Meter;
 use super::route::Endpoint;
 use crate::directory::audit::{Origin, Verdict};
 
 /// Letters of a method: the longest that HTTP registers has 17.
 const METHOD: usize = 20;
 
-/// A request under way. Dropped before it has ended, it leaves the line of one whose client hung up.
-pub struct Line {
+/// A request under way. Its end is counted too. Dropped before it has ended, it leaves the line of one whose client hung up.
+pub struct Line<'m> {
+    meter: &'m Meter,
     method: String,
     path: &'static str,
     id: Option<String>,
@@ -24,10 +26,16 @@ pub struct Line {
     pub origin: Origin,
 }
 
-impl Line {
-    /// A request that begins now.
-    pub fn begin(method: &str, endpoint: Option<&Endpoint>, origin: Origin) -> Self {
+impl<'m> Line<'m> {
+    /// A request that begins now, to be counted by `meter`.
+    pub fn begin(
+        meter: &'m Meter,
+        method: &str,
+        endpoint: Option<&Endpoint>,
+        origin: Origin,
+    ) -> Self {
         Self {
+            meter,
             method: method.chars().take(METHOD).collect(),
             path: endpoint.map_or("unknown", Endpoint::template),
             id: endpoint.and_then(Endpoint::id).map(str::to_owned),
@@ -52,6 +60,9 @@ impl Line {
 
     fn write(&mut self, status: u16, verdict: Option<Verdict>, reason: &str, cause: Option<&str>) {
         self.ended = true;
+        let took = self.started.elapsed();
+        self.meter
+            .record(&self.method, self.path, status, verdict, took);
         let Origin {
             request_id,
             actor,
@@ -68,7 +79,7 @@ impl Line {
                     verdict = verdict.map(Verdict::as_str),
                     reason,
                     cause,
-                    duration_us = u64::try_from(self.started.elapsed().as_micros()).ok(),
+                    duration_us = u64::try_from(took.as_micros()).ok(),
                     request_id,
                     actor,
                     source,
@@ -85,7 +96,7 @@ impl Line {
     }
 }
 
-impl Drop for Line {
+impl Drop for Line<'_> {
     fn drop(&mut self) {
         if !self.ended {
             let reason = "nobody waited for the answer; the audit says what was done";
@@ -94,8 +105,8 @@ impl Drop for Line {
     }
 }
 
-/// The verdict on a request that the audit does not know.
-fn judged(status: u16) -> Verdict {
+/// The verdict on a request with this answer that the audit does not know.
+pub(super) fn judged(status: u16) -> Verdict {
     match status {
         ..400 => Verdict::Unchanged,
         400..500 => Verdict::Refused,

@@ -170,6 +170,14 @@ pub fn last_sign_of_life(connection: &Connection) -> Result<Option<jiff::Timesta
     Ok(parsed?)
 }
 
+/// When something was changed last. Walks back over what was refused or was already so.
+pub fn last_change(connection: &Connection) -> Result<Option<jiff::Timestamp>, Error> {
+    let sql = "SELECT at FROM audit WHERE verdict = 'applied' ORDER BY seq DESC LIMIT 1";
+    let at: Option<String> = optional(connection.query_row(sql, [], |row| row.get(0)))?;
+    let parsed = at.map(|at| text::parse_instant(0, &at)).transpose();
+    Ok(parsed?)
+}
+
 /// The hash before the first row.
 pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 

@@ -8,6 +8,8 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use rusqlite::Connection;
 use tokio::sync::{self, Semaphore, oneshot};
 
@@ -78,8 +80,33 @@ impl<J: Job> Pending for Waiting<J> {
     }
 }
 
+/// How busy the writer is. A clone shares what is counted.
+#[derive(Clone)]
+pub struct Load {
+    /// Jobs that are queued and not yet begun.
+    pub queued: Gauge,
+    /// Jobs that were committed together.
+    pub batch: Histogram,
+    /// Seconds that each COMMIT took, its fsync included.
+    pub commit: Histogram,
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        Self {
+            queued: Gauge::default(),
+            // 1 to BATCH.
+            batch: Histogram::new(exponential_buckets(1.0, 2.0, 8)),
+            // 0.1 ms, a fast disk, to 3 s, a sick one.
+            commit: Histogram::new(exponential_buckets(0.0001, 2.0, 16)),
+        }
+    }
+}
+
 /// The way to the writer thread.
 pub struct Writer {
+    /// How busy it is.
+    pub load: Load,
     queue: Mutex<Option<Sender<Box<dyn Pending>>>>,
     places: Semaphore,
     /// Held from before the wait for a place until the job is queued, so that no job overtakes another on the way.
@@ -91,11 +118,14 @@ impl Writer {
     /// Starts the thread over `connection`.
     pub fn start(connection: Connection) -> Result<Self, Error> {
         let (sender, receiver) = channel();
+        let load = Load::default();
+        let measured = load.clone();
         let thread = std::thread::Builder::new()
             .name("writer".into())
-            .spawn(move || work(&connection, &receiver))
+            .spawn(move || work(&connection, &receiver, &measured))
             .map_err(|error| Error::Sqlite(format!("cannot start the writer: {error}")))?;
         Ok(Self {
+            load,
             queue: Mutex::new(Some(sender)),
             places: Semaphore::new(QUEUE),
             turn: sync::Mutex::new(()),
@@ -116,7 +146,11 @@ impl Writer {
             caller,
         });
         match self.queue().as_ref() {
-            Some(queue) => queue.send(waiting).map_err(|_| Error::Closed)?,
+            Some(queue) => {
+                // Before the thread can take it, so that the count never falls below none.
+                self.load.queued.inc();
+                queue.send(waiting).map_err(|_| Error::Closed)?;
+            }
             None => return Err(Error::Closed.into()),
         }
         drop(turn);
@@ -149,7 +183,7 @@ impl Drop for Writer {
 }
 
 /// The life of the thread.
-fn work(connection: &Connection, queue: &Receiver<Box<dyn Pending>>) {
+fn work(connection: &Connection, queue: &Receiver<Box<dyn Pending>>, load: &Load) {
     // When the WAL is to be moved into the file: some time after the last change, none if it is there already.
     let mut settle = Some(Instant::now());
     loop {
@@ -157,8 +191,11 @@ fn work(connection: &Connection, queue: &Receiver<Box<dyn Pending>>) {
         match queue.recv_timeout(wait) {
             Ok(first) => {
                 let batch = std::iter::once(first).chain(queue.try_iter()).take(BATCH);
+                let batch: Vec<_> = batch.collect();
+                load.queued
+                    .dec_by(i64::try_from(batch.len()).unwrap_or(i64::MAX));
                 let before = connection.total_changes();
-                commit(connection, batch.collect());
+                commit(connection, batch, load);
                 if connection.total_changes() != before {
                     settle = Some(Instant::now() + QUIET);
                 }
@@ -183,8 +220,8 @@ fn work(connection: &Connection, queue: &Receiver<Box<dyn Pending>>) {
 }
 
 /// Runs a batch in one transaction and answers each job.
-fn commit(connection: &Connection, mut batch: Vec<Box<dyn Pending>>) {
-    let result = transaction(connection, &mut batch);
+fn commit(connection: &Connection, mut batch: Vec<Box<dyn Pending>>, load: &Load) {
+    let result = transaction(connection, &mut batch, load);
     if let Err(error) = &result {
         tracing::error!(%error, jobs = batch.len(), "nothing of the batch was committed");
         if !connection.is_autocommit()
@@ -198,17 +235,25 @@ fn commit(connection: &Connection, mut batch: Vec<Box<dyn Pending>>) {
     }
 }
 
-fn transaction(connection: &Connection, batch: &mut [Box<dyn Pending>]) -> Result<(), Error> {
+fn transaction(
+    connection: &Connection,
+    batch: &mut [Box<dyn Pending>],
+    load: &Load,
+) -> Result<(), Error> {
     let statement = |sql| connection.prepare_cached(sql)?.execute([]);
     statement("BEGIN IMMEDIATE")?;
-    for job in batch {
+    for job in batch.iter_mut() {
         job.run(connection)?;
         // Some failures (disk full, I/O) make SQLite roll the whole transaction back by itself.
         if connection.is_autocommit() {
             return Err(Error::Sqlite("the transaction was rolled back".into()));
         }
     }
+    let began = Instant::now();
     statement("COMMIT")?;
+    load.commit.observe(began.elapsed().as_secs_f64());
+    // No more than BATCH: exact.
+    load.batch.observe(batch.len() as f64);
     Ok(())
 }
 

@@ -30,6 +30,7 @@ use crate::scim::version::{Condition, Tags};
 use crate::scim::{Object, ScimType, message};
 use crate::server::answer::{self, Failure, Reply};
 use crate::server::line::Line;
+use crate::server::metrics::Meter;
 use crate::server::route::{Endpoint, Routes};
 
 /// Operations of one request that the writer has at one time: half of what it commits together, so that others have
@@ -75,12 +76,14 @@ impl Scim {
         deadline: Instant,
     ) -> Result<Reply, Failure> {
         let (directory, routes) = (Arc::clone(&self.directory), self.routes.clone());
+        let metrics = Arc::clone(&self.metrics);
         let (origin, deadline) = (origin.clone(), self.answer_by(deadline));
         let task = tokio::spawn(async move {
             let Understood { bulk, room } = understood;
             let run = Run {
                 directory: &directory,
                 routes: &routes,
+                meter: &metrics.bulk,
                 origin: &origin,
                 deadline,
                 in_flight: VecDeque::new(),
@@ -113,6 +116,7 @@ impl Scim {
 struct Run<'a> {
     directory: &'a Directory,
     routes: &'a Routes,
+    meter: &'a Meter,
     origin: &'a Origin,
     deadline: Instant,
     /// What the writer has, in the order in which it got it.
@@ -190,7 +194,7 @@ impl Run<'_> {
         let path = asked.as_ref().map_or(&sent, |asked| &asked.path);
         let endpoint = method.and_then(|_| self.routes.operation(path));
         let word = method.map_or("operation", Method::as_str);
-        let line = Line::begin(word, endpoint.as_ref(), self.origin.part());
+        let line = Line::begin(self.meter, word, endpoint.as_ref(), self.origin.part());
         let label = Label {
             place,
             method,

@@ -23,6 +23,7 @@ use super::client::TrustedProxies;
 use super::limits::Limits;
 use super::line::Line;
 use super::listener::Handler;
+use super::metrics::Metrics;
 use super::route::{Endpoint, Routes};
 use crate::directory::audit::{Entry, Origin};
 use crate::directory::tokens::{Principal, Scope};
@@ -49,6 +50,7 @@ pub struct Scim {
     trusted_proxies: TrustedProxies,
     limits: Arc<Limits>,
     bodies: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
 }
 
 /// A body that was read, and the room that it takes until its request is done.
@@ -72,7 +74,12 @@ impl Handler for Scim {
         let endpoint = self.routes.endpoint(request.uri().path());
         let method = request.method().clone();
         let origin = Origin::new("unknown", client.to_string());
-        let mut line = Line::begin(method.as_str(), endpoint.as_ref(), origin);
+        let mut line = Line::begin(
+            &self.metrics.scim,
+            method.as_str(),
+            endpoint.as_ref(),
+            origin,
+        );
         let deadline = Instant::now() + self.limits.request;
         let respond = self.respond(request, endpoint, client, deadline, &mut line.origin);
         let answer = timeout_at(deadline, respond).await;
@@ -98,14 +105,15 @@ impl Handler for Scim {
 }
 
 impl Scim {
-    /// A handler over `directory`.
-    pub fn new(directory: Arc<Directory>, settings: &Settings) -> Self {
+    /// A handler over `directory` whose requests are counted by `metrics`.
+    pub fn new(directory: Arc<Directory>, settings: &Settings, metrics: Arc<Metrics>) -> Self {
         Self {
             directory,
             routes: Routes::new(&settings.base_paths),
             trusted_proxies: settings.trusted_proxies.clone(),
             limits: Arc::clone(&settings.limits),
             bodies: Arc::new(Semaphore::new(BODIES)),
+            metrics,
         }
     }
 
