@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use jiff::Timestamp;
 
 /// The right to serve a data directory, until it is dropped or the process ends.
 pub struct Lock {
@@ -55,6 +56,12 @@ pub fn is_held(data: &Path) -> bool {
     // Not made where it is missing: it would belong to whoever asks.
     File::open(path(data))
         .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
+/// Since when the server of `data` listens, or when the last one began to.
+pub fn since(data: &Path) -> Option<Timestamp> {
+    let noted = std::fs::metadata(path(data)).and_then(|found| found.modified());
+    Timestamp::try_from(noted.ok()?).ok()
 }
 
 /// Where the server of `data` listens, for SCIM and for the administrator; nowhere if no server runs, or not yet.

@@ -10,6 +10,7 @@ mod import;
 mod init;
 mod lock;
 mod log;
+mod manual;
 mod mapping;
 mod profile;
 mod progress;
@@ -76,6 +77,10 @@ enum Command {
     Backup(backup::Arguments),
     /// Put a backup in the place of the database; the server must not run
     Restore(restore::Arguments),
+    /// Print completions for a shell
+    Completions(manual::Completions),
+    /// Write the man pages into a directory
+    Man(manual::Man),
 }
 
 /// What every command takes.
@@ -120,6 +125,8 @@ pub fn run() -> ExitCode {
         Command::Report(arguments) => report::run(arguments),
         Command::Backup(arguments) => backup::run(&arguments),
         Command::Restore(arguments) => restore::run(&arguments),
+        Command::Completions(arguments) => manual::completions(&arguments),
+        Command::Man(arguments) => manual::man(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

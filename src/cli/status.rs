@@ -113,7 +113,8 @@ async fn look(config: &Config, directory: &Directory) -> anyhow::Result<Status> 
         &directory.mappings()?,
         &directory.storages()?,
     ));
-    findings.extend(snapshots(config, &overview, now, serving.is_some()));
+    let since = serving.and_then(|_| lock::since(&config.data_dir));
+    findings.extend(snapshots(config, &overview, now, since));
     let port = scim.map_or(config.listen.scim.port(), |scim| scim.port());
     Ok(Status {
         now,
@@ -200,12 +201,12 @@ fn places(overview: &Overview, mappings: &[Mapping], storages: &[Storage]) -> Ve
     findings
 }
 
-/// Whether the server makes the snapshots that it should.
+/// Whether the server, if one listens since `since`, makes the snapshots that it should.
 fn snapshots(
     config: &Config,
     overview: &Overview,
     now: Timestamp,
-    serving: bool,
+    since: Option<Timestamp>,
 ) -> Option<Finding> {
     let plan = &config.backup;
     if plan.keep == 0 {
@@ -214,17 +215,15 @@ fn snapshots(
     let allowed = SignedDuration::try_from(plan.every)
         .ok()?
         .checked_mul(LATE)?;
-    match overview.last_snapshot {
-        Some(last) if now.duration_since(last) <= allowed => None,
-        _ if !serving => None,
-        Some(last) => {
-            let text = format!(
-                "the newest snapshot is of {}; the log says why",
-                instant(last)
-            );
+    // A server that has just begun had no time to make one.
+    let from = since?.max(overview.last_snapshot.unwrap_or(Timestamp::MIN));
+    match now.duration_since(from) > allowed {
+        true => {
+            let last = or_dash(overview.last_snapshot.map(instant));
+            let text = format!("the newest snapshot is of {last}; the log says why");
             Some(failed("backup", text))
         }
-        None => Some(failed("backup", "there is no snapshot; the log says why")),
+        false => None,
     }
 }
 
