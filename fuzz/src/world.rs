@@ -92,7 +92,6 @@ impl World {
                 seq: 0,
                 id,
                 resource,
-                size: 0,
                 version: 1,
                 created: at,
                 modified: at,
@@ -104,19 +103,20 @@ impl World {
             }
             teams.push(group);
         }
-        let users = people.iter().map(|user| {
-            Ok((
-                user.id.clone(),
-                view.user(&connection, user, true)?.resource,
-            ))
-        });
+        let whole = |resource_type, id: &str| {
+            let stored = list::table(resource_type)
+                .get(&connection, id)?
+                .expect("it was stored");
+            let whole = view.whole(&connection, resource_type, &stored, true)?;
+            Ok((whole.id, whole.resource))
+        };
+        let users = people
+            .iter()
+            .map(|user| whole(ResourceType::User, &user.id));
         let users = users.collect::<Result<_, scimlite::store::Error>>()?;
-        let groups = teams.iter().map(|group| {
-            Ok((
-                group.id.clone(),
-                view.group(&connection, group, true)?.resource,
-            ))
-        });
+        let groups = teams
+            .iter()
+            .map(|group| whole(ResourceType::Group, &group.id));
         let groups = groups.collect::<Result<_, scimlite::store::Error>>()?;
         Ok(Self {
             connection,
@@ -134,12 +134,9 @@ impl World {
 
     /// The ids that an SQL condition selects.
     fn selected(&self, resource_type: ResourceType, condition: &lower::Condition) -> Vec<String> {
-        let (table, visible) = match resource_type {
-            ResourceType::User => (list::USERS.name, list::USERS.visible),
-            ResourceType::Group => (list::GROUPS.name, list::GROUPS.visible),
-        };
+        let list::Table { name, visible } = list::table(resource_type);
         let sql = format!(
-            "SELECT id FROM {table} WHERE {visible} AND {}",
+            "SELECT id FROM {name} WHERE {visible} AND {}",
             condition.sql
         );
         let mut statement = self.connection.prepare(&sql).expect("a statement");
@@ -154,7 +151,6 @@ fn user(resource: Object, number: i64) -> User {
     User {
         seq: 0,
         id: number.to_string(),
-        size: 0,
         version: 1,
         account: Account {
             username: users::sanitised(name),

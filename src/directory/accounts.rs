@@ -13,7 +13,7 @@ pub use crate::store::accounts::Listed;
 use crate::store::audit::Recorded;
 pub use crate::store::users::Status;
 use crate::store::users::{self, User};
-use crate::store::{self, accounts, audit, lower};
+use crate::store::{self, accounts, audit, groups, lower};
 
 /// What an administrator does to an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,17 +78,15 @@ impl Directory {
         let condition = lower::condition_of_accounts(filter, self.schemas());
         let judged = filter.filter(|_| !condition.exact);
         self.store.readers.short(|connection| {
-            accounts::each(
-                connection,
-                selection.status,
-                &condition,
-                |account| match judged {
-                    Some(filter) if !matches(connection, &self.view, filter, &account.id)? => {
-                        Ok(())
-                    }
-                    _ => each(account),
-                },
-            )
+            accounts::each(connection, selection.status, &condition, |account| {
+                let Some(filter) = judged else {
+                    return each(account);
+                };
+                match users::get(connection, &account.id)? {
+                    Some(user) if matches(connection, &self.view, filter, &user)? => each(account),
+                    _ => Ok(()),
+                }
+            })
         })
     }
 
@@ -182,16 +180,14 @@ pub(super) fn identified(connection: &Connection, name: &str) -> Result<String, 
     }
 }
 
-/// Whether the resource of the user with this id matches.
-fn matches(
+/// Whether the resource of a user matches.
+pub(super) fn matches(
     connection: &Connection,
     view: &View,
     filter: &Filter,
-    id: &str,
+    user: &User,
 ) -> Result<bool, store::Error> {
-    let Some(user) = users::get(connection, id)? else {
-        return Ok(false);
-    };
-    let resource = view.user(connection, &user, true)?.resource;
+    let groups = groups::groups_of_user(connection, user.seq)?;
+    let resource = view.user(user, &groups)?.resource;
     Ok(filter.matches(&resource, ResourceType::User, &view.schemas))
 }

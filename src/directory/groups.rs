@@ -180,7 +180,6 @@ impl<'a> Change<'a> {
         refuse_too_large(&attributes)?;
         let mut group = Group {
             seq: 0,
-            size: 0,
             id: uuid::Uuid::now_v7().to_string(),
             resource: attributes,
             version: 1,

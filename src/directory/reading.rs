@@ -5,14 +5,14 @@ mod tests;
 
 use rusqlite::Connection;
 
-use super::view::{Representation, View};
+use super::view::{Shown, View};
 use super::{Directory, Refusal};
 use crate::scim::query::cursor::Place;
 use crate::scim::query::sort::Rank;
 use crate::scim::query::{Page, Projection, Query};
 use crate::scim::schema::ResourceType;
-use crate::store::list::{self, Start, Table};
-use crate::store::{self, groups, lower, users};
+use crate::store::list::{self, Start};
+use crate::store::lower;
 
 /// Resources on a page that asks for no number.
 pub const PAGE: u64 = 100;
@@ -24,32 +24,27 @@ pub const PAGE_LIMIT: u64 = 1000;
 pub struct Listing {
     /// How many match in all.
     pub total: u64,
-    /// Those on this page.
-    pub resources: Vec<Representation>,
+    /// Those on this page, as the query wants to see them.
+    pub resources: Vec<Shown>,
     /// Cursor of the next page, if there is one and the query pages by cursor.
     pub next: Option<String>,
 }
 
 impl Directory {
-    /// The visible resource with this id.
+    /// The visible resource with this id, as `projection` wants to see it.
     pub fn read(
         &self,
         resource_type: ResourceType,
         id: &str,
         projection: &Projection,
-    ) -> Result<Representation, Refusal> {
-        self.store.readers.short(|connection| match resource_type {
-            ResourceType::User => {
-                let user =
-                    users::visible(connection, id)?.ok_or_else(|| not_found(resource_type, id))?;
-                Ok(self.view.user(connection, &user, true)?)
-            }
-            ResourceType::Group => {
-                let group =
-                    groups::get(connection, id)?.ok_or_else(|| not_found(resource_type, id))?;
-                let members = projection.wants("members");
-                Ok(self.view.group(connection, &group, members)?)
-            }
+    ) -> Result<Shown, Refusal> {
+        self.store.readers.short(|connection| {
+            let stored = list::table(resource_type)
+                .get(connection, id)?
+                .ok_or_else(|| not_found(resource_type, id))?;
+            Ok(self
+                .view
+                .shown(connection, resource_type, &stored, projection)?)
         })
     }
 
@@ -101,26 +96,40 @@ struct List {
 }
 
 impl List {
+    /// One page.
     fn run(&self, connection: &Connection) -> Result<Listing, Refusal> {
-        // For the filter and the order, other resources are read only where these look at them.
-        match self.resource_type {
-            ResourceType::User => {
-                let judged = self.mentions("groups") || self.mentions("meta");
-                self.page(connection, &list::USERS, |user, judging| {
-                    self.view.user(connection, user, !judging || judged)
-                })
+        let (start, count) = self.start()?;
+        let (kind, table) = (self.resource_type, list::table(self.resource_type));
+        let page = match self.judges() {
+            false => table.page(connection, &self.condition, &start, count)?,
+            true => {
+                // Other resources are read only where the filter or the order looks at them.
+                let connected = match kind {
+                    ResourceType::User => self.mentions("groups") || self.mentions("meta"),
+                    ResourceType::Group => self.mentions("members"),
+                };
+                table.judged_page(connection, &self.condition, &start, count, |stored| {
+                    let whole = self.view.whole(connection, kind, stored, connected)?;
+                    Ok::<_, Refusal>(self.judge(&whole.resource, stored.seq))
+                })?
             }
-            ResourceType::Group => {
-                let (judged, shown) = (
-                    self.mentions("members"),
-                    self.query.projection.wants("members"),
-                );
-                self.page(connection, &list::GROUPS, |group, judging| {
-                    let members = if judging { judged } else { shown };
-                    self.view.group(connection, group, members)
-                })
-            }
-        }
+        };
+        let resources = page.resources.iter();
+        let resources = resources.map(|stored| {
+            self.view
+                .shown(connection, kind, stored, &self.query.projection)
+        });
+        Ok(Listing {
+            total: page.total,
+            resources: resources.collect::<Result<_, _>>()?,
+            next: page.last.map(|rank| {
+                let place = Place {
+                    seq: rank.seq,
+                    sorted_by: rank.value(),
+                };
+                self.query.cursor_after(&place, kind)
+            }),
+        })
     }
 
     /// Whether each row has to be looked at in memory: SQL cannot tell all of the filter, or the order.
@@ -133,36 +142,6 @@ impl List {
         let sort_by = self.query.sort_by.as_ref();
         filter.is_some_and(|filter| filter.mentions(name))
             || sort_by.is_some_and(|attr| attr.name.eq_ignore_ascii_case(name))
-    }
-
-    /// One page of `table`. `represent` is told whether it is for the filter and the order, or for the answer.
-    fn page<T>(
-        &self,
-        connection: &Connection,
-        table: &Table<T>,
-        represent: impl Fn(&T, bool) -> Result<Representation, store::Error>,
-    ) -> Result<Listing, Refusal> {
-        let (start, count) = self.start()?;
-        let page = match self.judges() {
-            false => table.page(connection, &self.condition, &start, count)?,
-            true => table.judged_page(connection, &self.condition, &start, count, |row| {
-                let resource = represent(row, true)?.resource;
-                let seq = (table.seq)(row);
-                Ok::<_, Refusal>(self.judge(&resource, seq))
-            })?,
-        };
-        let resources = page.resources.iter().map(|row| represent(row, false));
-        Ok(Listing {
-            total: page.total,
-            resources: resources.collect::<Result<_, _>>()?,
-            next: page.last.map(|rank| {
-                let place = Place {
-                    seq: rank.seq,
-                    sorted_by: rank.value(),
-                };
-                self.query.cursor_after(&place, self.resource_type)
-            }),
-        })
     }
 
     /// The rank of a resource that matches.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use serde::Serialize;
 
-use super::accounts::{existing, found};
+use super::accounts::{existing, found, matches};
 use super::assignment::{Given, Shifts, assign};
 use super::audit::{Entry, Origin, Verdict};
 use super::mapping::{Decision, Rules, Seen};
@@ -279,10 +279,7 @@ fn page(
         last = Some(user.seq);
         let matches = match filter.filter(|_| !condition.exact) {
             None => true,
-            Some(filter) => {
-                let shown = view.user(connection, &user, true)?.resource;
-                filter.matches(&shown, ResourceType::User, &view.schemas)
-            }
+            Some(filter) => matches(connection, view, filter, &user)?,
         };
         if matches {
             users.push(user);

@@ -1,5 +1,7 @@
 //! Users: create, replace, patch, remove (design §3.3, §3.7–3.11).
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use rusqlite::Connection;
 use serde_json::Value;
@@ -16,7 +18,7 @@ use crate::scim::resource::{self, Parsed};
 use crate::scim::schema::{ResourceType, Schemas};
 use crate::scim::version::Condition;
 use crate::scim::{Error, Object, ScimType, fold};
-use crate::store::groups;
+use crate::store::groups::{self, Reference};
 use crate::store::users::{self, Assignment, ManagedBy, Standing, Status, User};
 
 impl Directory {
@@ -27,10 +29,10 @@ impl Directory {
         origin: &Origin,
         parsed: Parsed,
     ) -> Result<Representation, Refusal> {
-        let (view, seats) = (self.view.clone(), self.settings.seats);
+        let (schemas, seats) = (Arc::clone(&self.view.schemas), self.settings.seats);
         let entry = Entry::new("user.create", 201).about("User", None);
         self.change(origin, entry, move |connection, entry, now| {
-            let schemas = &view.schemas;
+            let schemas = &schemas;
             let user = Change {
                 connection,
                 entry,
@@ -39,9 +41,10 @@ impl Directory {
                 seats,
             }
             .create(parsed)?;
-            Ok(view.user(connection, &user, true)?)
+            with_groups(connection, user)
         })
         .await
+        .and_then(|(user, groups)| Ok(self.view.user(&user, &groups)?))
     }
 
     /// Replaces the user by another resource (RFC 7644 §3.5.1); what `active`, `externalId` and kept extension
@@ -69,9 +72,10 @@ impl Directory {
                 seats,
             }
             .write(before, attributes)?;
-            Ok(view.user(connection, &user, true)?)
+            with_groups(connection, user)
         })
         .await
+        .and_then(|(user, groups)| Ok(self.view.user(&user, &groups)?))
     }
 
     /// Changes the user by a PATCH (RFC 7644 §3.5.2): all of its operations or none.
@@ -98,9 +102,10 @@ impl Directory {
                 seats,
             }
             .write(before, patched.attributes)?;
-            Ok(view.user(connection, &user, true)?)
+            with_groups(connection, user)
         })
         .await
+        .and_then(|(user, groups)| Ok(self.view.user(&user, &groups)?))
     }
 
     /// Removes the user from SCIM's sight and from all groups (RFC 7644 §3.6). The account stays, preserved.
@@ -136,6 +141,12 @@ impl Directory {
     }
 }
 
+/// A user with its groups: what its representation is made of, which nobody has to wait for in the writer.
+fn with_groups(connection: &Connection, user: User) -> Result<(User, Vec<Reference>), Refusal> {
+    let groups = groups::groups_of_user(connection, user.seq)?;
+    Ok((user, groups))
+}
+
 /// The visible user with this id, if it has the version that the client wants.
 fn existing(
     connection: &Connection,
@@ -147,7 +158,8 @@ fn existing(
     let user = users::visible(connection, id)?.ok_or_else(|| not_found(ResourceType::User, id))?;
     entry.target_name = Some(user.account.email.clone());
     if *condition != Condition::default() {
-        let etag = view.user(connection, &user, true)?.etag;
+        let groups = groups::groups_of_user(connection, user.seq)?;
+        let etag = view.user(&user, &groups)?.etag;
         if !condition.holds(&etag) {
             return Err(Refusal::Changed(etag));
         }
@@ -241,7 +253,6 @@ impl Change<'_> {
         )?;
         let mut user = User {
             seq: 0,
-            size: 0,
             id: uuid::Uuid::now_v7().to_string(),
             account: account::derive(&attributes, self.schemas.custom_urn(), self.entry),
             resource: attributes,

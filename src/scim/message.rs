@@ -1,6 +1,7 @@
 //! The messages that are no resources: errors and lists, and the URNs by which messages are known. Only JSON is made
 //! here; status codes and headers are the server's.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Object, ScimType};
@@ -39,24 +40,35 @@ pub enum Position {
     Cursor(Option<String>),
 }
 
-/// A page of a list; `total` counts all pages (RFC 7644 §3.4.2). An empty list keeps its `Resources` (C-01).
-pub fn list_response(total: u64, position: Position, resources: Vec<Object>) -> Object {
-    let mut body = Object::new();
-    body.insert("schemas".into(), json!([LIST_RESPONSE_URN]));
-    body.insert("totalResults".into(), total.into());
-    match position {
-        Position::Index(start) => {
-            body.insert("startIndex".into(), start.into());
-        }
-        Position::Cursor(Some(next)) => {
-            body.insert("nextCursor".into(), next.into());
-        }
-        Position::Cursor(None) => {}
+/// A page of a list (RFC 7644 §3.4.2). An empty list keeps its `Resources` (C-01).
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListResponse<R> {
+    schemas: [&'static str; 1],
+    total_results: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start_index: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+    items_per_page: usize,
+    #[serde(rename = "Resources")]
+    resources: Vec<R>,
+}
+
+/// A page with `resources`; `total` counts all pages.
+pub fn list_response<R>(total: u64, position: Position, resources: Vec<R>) -> ListResponse<R> {
+    let (start_index, next_cursor) = match position {
+        Position::Index(start) => (Some(start), None),
+        Position::Cursor(next) => (None, next),
+    };
+    ListResponse {
+        schemas: [LIST_RESPONSE_URN],
+        total_results: total,
+        start_index,
+        next_cursor,
+        items_per_page: resources.len(),
+        resources,
     }
-    body.insert("itemsPerPage".into(), resources.len().into());
-    let resources = resources.into_iter().map(Value::Object).collect();
-    body.insert("Resources".into(), Value::Array(resources));
-    body
 }
 
 /// The answer to a bulk request with what came of each operation (RFC 7644 §3.7).
@@ -87,14 +99,14 @@ mod tests {
     #[test]
     fn lists_say_where_they_stand() {
         assert_eq!(
-            Value::Object(list_response(0, Position::Index(1), vec![])),
+            json!(list_response::<Object>(0, Position::Index(1), vec![])),
             json!({"schemas": [LIST_RESPONSE_URN], "totalResults": 0, "startIndex": 1, "itemsPerPage": 0,
                    "Resources": []}),
             "C-01"
         );
         let one = Object::from_iter([("id".to_owned(), json!("U1"))]);
         assert_eq!(
-            Value::Object(list_response(
+            json!(list_response(
                 7,
                 Position::Cursor(Some("c".into())),
                 vec![one]
@@ -102,6 +114,7 @@ mod tests {
             json!({"schemas": [LIST_RESPONSE_URN], "totalResults": 7, "nextCursor": "c", "itemsPerPage": 1,
                    "Resources": [{"id": "U1"}]})
         );
-        assert!(!list_response(0, Position::Cursor(None), vec![]).contains_key("nextCursor"));
+        let last = json!(list_response::<Object>(0, Position::Cursor(None), vec![]));
+        assert!(last.get("nextCursor").is_none());
     }
 }

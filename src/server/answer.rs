@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
+use serde::Serialize;
 
 use crate::directory::Refusal;
 use crate::scim::{self, Object, ScimType, message};
@@ -16,8 +17,8 @@ pub type Reply = Response<Full<Bytes>>;
 const SCIM_JSON: HeaderValue = HeaderValue::from_static("application/scim+json");
 
 /// A reply with a JSON object.
-pub fn object(status: u16, object: &Object) -> Reply {
-    // A map with text keys always serialises.
+pub fn object(status: u16, object: &impl Serialize) -> Reply {
+    // Maps with text keys and text that is JSON always serialise.
     let body = serde_json::to_vec(object).unwrap_or_default();
     let mut reply = empty(status);
     *reply.body_mut() = Full::new(Bytes::from(body));

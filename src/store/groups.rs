@@ -19,8 +19,6 @@ pub struct Group {
     pub id: String,
     /// The attributes as sent, without members.
     pub resource: Object,
-    /// Bytes of the resource as it was read; 0 until then.
-    pub size: usize,
     /// Counts the changes; the entity tag.
     pub version: i64,
     /// When it was created.
@@ -41,17 +39,16 @@ pub const TABLE: &str = "\"group\"";
 /// Which of its rows SCIM sees: all.
 pub const VISIBLE: &str = "1";
 /// The columns that [`read`] takes, in its order.
-pub const COLUMNS: &str = "seq, id, resource, version, created, modified";
+const COLUMNS: &str = "seq, id, resource, version, created, modified";
 
 /// Reads a row of [`COLUMNS`].
-pub fn read(row: &Row<'_>) -> Result<Group, rusqlite::Error> {
+fn read(row: &Row<'_>) -> Result<Group, rusqlite::Error> {
     let instant = |column| text::parse_instant(column, row.get_ref(column)?.as_str()?);
     let resource = row.get_ref(2)?.as_str()?;
     Ok(Group {
         seq: row.get(0)?,
         id: row.get(1)?,
         resource: text::parse_object(2, resource)?,
-        size: resource.len(),
         version: row.get(3)?,
         created: instant(4)?,
         modified: instant(5)?,
@@ -242,6 +239,12 @@ pub fn member_count(connection: &Connection, group: i64) -> Result<i64, Error> {
 
 /// The groups that a user belongs to, itself or by way of another group, in the order of their creation.
 pub fn groups_of_user(connection: &Connection, user: i64) -> Result<Vec<Reference>, Error> {
+    let in_any: bool = connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM group_user WHERE user = ?1)")?
+        .query_row([user], |row| row.get(0))?;
+    if !in_any {
+        return Ok(Vec::new());
+    }
     references(
         connection,
         "WITH RECURSIVE above (seq, direct) AS (

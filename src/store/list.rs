@@ -12,51 +12,81 @@ use std::collections::BinaryHeap;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 
-use super::Error;
-use super::groups::{self, Group};
 use super::lower::Condition;
-use super::users::{self, User};
+use super::{Error, groups, open::optional, text, users};
+use crate::scim::Object;
 use crate::scim::query::sort::Rank;
+use crate::scim::schema::ResourceType;
 
 /// Bytes of stored resources on a page at the most, whatever their number; a page has one at the least. What a page
 /// leaves out for this, the next one has.
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
 
+/// A resource as it is stored: its text, which nobody has read.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// Row number, in the order of creation.
+    pub seq: i64,
+    /// The resource's id.
+    pub id: String,
+    /// The attributes as sent: a JSON object.
+    pub resource: String,
+    /// Counts the changes.
+    pub version: i64,
+    /// When it was created, RFC 3339.
+    pub created: String,
+    /// When it was changed last, RFC 3339.
+    pub modified: String,
+}
+
+impl Stored {
+    fn read(row: &Row<'_>) -> Result<Self, rusqlite::Error> {
+        Ok(Self {
+            seq: row.get(0)?,
+            id: row.get(1)?,
+            resource: row.get(2)?,
+            version: row.get(3)?,
+            created: row.get(4)?,
+            modified: row.get(5)?,
+        })
+    }
+
+    /// The attributes, read.
+    pub fn attributes(&self) -> Result<Object, Error> {
+        Ok(text::parse_object(2, &self.resource)?)
+    }
+}
+
+/// The columns that [`Stored::read`] takes, in its order.
+const COLUMNS: &str = "seq, id, resource, version, created, modified";
+
 /// A table of resources.
-pub struct Table<T> {
+pub struct Table {
     /// Its name, as SQL writes it.
     pub name: &'static str,
-    /// The columns that `read` takes.
-    pub columns: &'static str,
     /// Which rows SCIM sees.
     pub visible: &'static str,
-    /// Reads a row.
-    pub read: fn(&Row<'_>) -> Result<T, rusqlite::Error>,
-    /// Number of a row that was read.
-    pub seq: fn(&T) -> i64,
-    /// Bytes of its resource, as stored.
-    pub size: fn(&T) -> usize,
 }
 
 /// The users that SCIM sees.
-pub const USERS: Table<User> = Table {
+const USERS: Table = Table {
     name: users::TABLE,
-    columns: users::COLUMNS,
     visible: users::VISIBLE,
-    read: users::read,
-    seq: |user| user.seq,
-    size: |user| user.size,
 };
 
 /// The groups.
-pub const GROUPS: Table<Group> = Table {
+const GROUPS: Table = Table {
     name: groups::TABLE,
-    columns: groups::COLUMNS,
     visible: groups::VISIBLE,
-    read: groups::read,
-    seq: |group| group.seq,
-    size: |group| group.size,
 };
+
+/// The table of a resource type.
+pub fn table(resource_type: ResourceType) -> &'static Table {
+    match resource_type {
+        ResourceType::User => &USERS,
+        ResourceType::Group => &GROUPS,
+    }
+}
 
 /// Where a page starts.
 pub enum Start {
@@ -70,16 +100,29 @@ pub enum Start {
 
 /// A page.
 #[derive(Debug)]
-pub struct Page<T> {
+pub struct Page {
     /// Resources that match in all.
     pub total: u64,
     /// Those on the page.
-    pub resources: Vec<T>,
+    pub resources: Vec<Stored>,
     /// Rank of the last of them if more follow; only where the page does not start by index.
     pub last: Option<Rank>,
 }
 
-impl<T> Table<T> {
+impl Table {
+    /// The resource with this id that SCIM sees.
+    pub fn get(&self, connection: &Connection, id: &str) -> Result<Option<Stored>, Error> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM {} WHERE id = ?1 AND {}",
+            self.name, self.visible
+        );
+        optional(
+            connection
+                .prepare_cached(&sql)?
+                .query_row([id], Stored::read),
+        )
+    }
+
     /// The page of the resources that `condition` selects, in the order of creation.
     pub fn page(
         &self,
@@ -87,7 +130,7 @@ impl<T> Table<T> {
         condition: &Condition,
         start: &Start,
         count: u64,
-    ) -> Result<Page<T>, Error> {
+    ) -> Result<Page, Error> {
         let (bound, skip, limit) = match start {
             Start::Index(skip) => (i64::MIN, *skip, count),
             Start::First => (i64::MIN, 0, count.saturating_add(1)),
@@ -97,7 +140,7 @@ impl<T> Table<T> {
         let tail = [Value::Integer(bound), number(limit), number(skip)];
         let parameters = condition.parameters.iter().chain(&tail);
         let mut statement = connection.prepare_cached(&self.page_sql(condition))?;
-        let rows = statement.query_map(params_from_iter(parameters), self.read)?;
+        let rows = statement.query_map(params_from_iter(parameters), Stored::read)?;
         let (mut resources, cut) = self.fitting(rows)?;
         let found = resources.len() as u64;
         // A first page that is not full tells the total by itself.
@@ -112,7 +155,7 @@ impl<T> Table<T> {
         }
         let last = resources.last().filter(|_| more).map(|last| Rank {
             key: None,
-            seq: (self.seq)(last),
+            seq: last.seq,
             descending: false,
         });
         Ok(Page {
@@ -129,8 +172,8 @@ impl<T> Table<T> {
         condition: &Condition,
         start: &Start,
         count: u64,
-        mut judge: impl FnMut(&T) -> Result<Option<Rank>, E>,
-    ) -> Result<Page<T>, E> {
+        mut judge: impl FnMut(&Stored) -> Result<Option<Rank>, E>,
+    ) -> Result<Page, E> {
         let (skip, limit) = match start {
             Start::Index(skip) => (*skip, skip.saturating_add(count)),
             Start::First | Start::After(_) => (0, count.saturating_add(1)),
@@ -140,7 +183,7 @@ impl<T> Table<T> {
         let sql = self.judged_sql(condition);
         let mut statement = connection.prepare_cached(&sql).map_err(Error::from)?;
         let rows = statement
-            .query_map(params_from_iter(&condition.parameters), self.read)
+            .query_map(params_from_iter(&condition.parameters), Stored::read)
             .map_err(Error::from)?;
         for resource in rows {
             let Some(rank) = judge(&resource.map_err(Error::from)?)? else {
@@ -179,13 +222,13 @@ impl<T> Table<T> {
     /// The rows that fit on a page, and whether there were more.
     fn fitting<E: Into<Error>>(
         &self,
-        rows: impl Iterator<Item = Result<T, E>>,
-    ) -> Result<(Vec<T>, bool), Error> {
+        rows: impl Iterator<Item = Result<Stored, E>>,
+    ) -> Result<(Vec<Stored>, bool), Error> {
         let mut resources = Vec::new();
         let mut bytes = 0;
         for row in rows {
             let row = row.map_err(Into::into)?;
-            bytes += (self.size)(&row);
+            bytes += row.resource.len();
             if bytes > PAGE_BYTES && !resources.is_empty() {
                 return Ok((resources, true));
             }
@@ -197,19 +240,14 @@ impl<T> Table<T> {
     /// One page; its parameters are those of the condition, the row before it, and how many to take and to skip.
     fn page_sql(&self, condition: &Condition) -> String {
         format!(
-            "SELECT {} {} AND seq > ? ORDER BY seq LIMIT ? OFFSET ?",
-            self.columns,
+            "SELECT {COLUMNS} {} AND seq > ? ORDER BY seq LIMIT ? OFFSET ?",
             self.matching(condition)
         )
     }
 
     /// Everything that is to be judged.
     fn judged_sql(&self, condition: &Condition) -> String {
-        format!(
-            "SELECT {} {} ORDER BY seq",
-            self.columns,
-            self.matching(condition)
-        )
+        format!("SELECT {COLUMNS} {} ORDER BY seq", self.matching(condition))
     }
 
     fn matching(&self, condition: &Condition) -> String {
@@ -227,10 +265,10 @@ impl<T> Table<T> {
         Ok(count.unsigned_abs())
     }
 
-    fn row(&self, connection: &Connection, seq: i64) -> Result<T, Error> {
-        let sql = format!("SELECT {} FROM {} WHERE seq = ?1", self.columns, self.name);
+    fn row(&self, connection: &Connection, seq: i64) -> Result<Stored, Error> {
+        let sql = format!("SELECT {COLUMNS} FROM {} WHERE seq = ?1", self.name);
         Ok(connection
             .prepare_cached(&sql)?
-            .query_row([seq], self.read)?)
+            .query_row([seq], Stored::read)?)
     }
 }

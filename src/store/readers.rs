@@ -43,7 +43,8 @@ impl Pool {
 
     fn give_back(&self, connection: Connection) {
         let mut idle = locked(&self.idle);
-        if !self.closed.load(Ordering::SeqCst) {
+        // One whose snapshot could not be ended would hold the WAL back for ever.
+        if connection.is_autocommit() && !self.closed.load(Ordering::SeqCst) {
             idle.push(connection);
         }
     }
@@ -54,9 +55,13 @@ fn snapshot<T, E: From<Error>>(
     connection: &Connection,
     read: impl FnOnce(&Connection) -> Result<T, E>,
 ) -> Result<T, E> {
-    let snapshot = connection.unchecked_transaction().map_err(Error::from)?;
-    let answer = read(&snapshot);
-    snapshot.finish().map_err(Error::from)?;
+    let statement = |sql| -> Result<usize, Error> {
+        let mut statement = connection.prepare_cached(sql)?;
+        Ok(statement.execute([])?)
+    };
+    statement("BEGIN")?;
+    let answer = read(connection);
+    statement("COMMIT")?;
     answer
 }
 

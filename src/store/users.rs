@@ -100,8 +100,6 @@ pub struct User {
     pub id: String,
     /// The attributes as sent.
     pub resource: Object,
-    /// Bytes of the resource as it was read; 0 until then.
-    pub size: usize,
     /// Counts the changes; the entity tag.
     pub version: i64,
     /// The account's words.
@@ -155,13 +153,13 @@ pub const TABLE: &str = "user";
 /// Which of its rows SCIM sees.
 pub const VISIBLE: &str = "scim_visible = 1";
 /// The columns that [`read`] takes, in its order.
-pub const COLUMNS: &str = "user.id, user.resource, user.version, user.username, user.email, user.name, user.upn,
+const COLUMNS: &str = "user.id, user.resource, user.version, user.username, user.email, user.name, user.upn,
     user.preserved_by, user.preserved_at, user.managed_by, user.scim_visible, user.profile, user.storage,
     user.quota_gb, user.mapping, user.activation_email, user.created, user.modified, user.seq,
     user.legal_hold";
 
 /// Reads a row of [`COLUMNS`].
-pub fn read(row: &Row<'_>) -> Result<User, rusqlite::Error> {
+fn read(row: &Row<'_>) -> Result<User, rusqlite::Error> {
     let resource = row.get_ref(1)?.as_str()?;
     let instant = |column| text::parse_instant(column, row.get_ref(column)?.as_str()?);
     let preserved = match row.get::<_, Option<PreservedBy>>(7)? {
@@ -172,7 +170,6 @@ pub fn read(row: &Row<'_>) -> Result<User, rusqlite::Error> {
         seq: row.get(18)?,
         id: row.get(0)?,
         resource: text::parse_object(1, resource)?,
-        size: resource.len(),
         version: row.get(2)?,
         account: Account {
             username: row.get(3)?,

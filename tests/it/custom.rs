@@ -226,6 +226,10 @@ async fn a_mapping_sees_what_nobody_keeps() {
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(!text.contains(CANARY), "{text}");
     }
+    let backup = app.data().join("scimlite.backup");
+    let made = app.cli(["backup", backup.to_str().unwrap()]);
+    assert!(made.status.success() && backup.exists());
+    assert_gone(&app, &Value::Null);
     assert!(app.stderr().contains("TRACE"), "it logs all that it can");
 }
 

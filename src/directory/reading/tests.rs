@@ -12,7 +12,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use rusqlite::params_from_iter;
 
+use super::super::view::Representation;
 use super::*;
+use crate::scim::Object;
 use asked::asked;
 use made::{crowds, directory, people};
 
@@ -42,8 +44,12 @@ fn ids(listing: &Listing) -> Vec<String> {
     listing
         .resources
         .iter()
-        .map(|shown| shown.id.clone())
+        .map(|shown| resource(shown)["id"].as_str().unwrap().to_owned())
         .collect()
+}
+
+fn resource(shown: &Shown) -> Object {
+    serde_json::from_str(shown.resource.get()).unwrap()
 }
 
 /// Every visible resource of a type, whole, in the order of creation.
@@ -52,25 +58,21 @@ fn everything(
     view: &View,
     resource_type: ResourceType,
 ) -> Vec<Representation> {
-    fn rows<T>(connection: &Connection, table: &Table<T>) -> Vec<T> {
-        let sql = format!(
-            "SELECT {} FROM {} WHERE {} ORDER BY seq",
-            table.columns, table.name, table.visible
-        );
-        let mut statement = connection.prepare(&sql).unwrap();
-        let rows = statement.query_map([], table.read).unwrap();
-        rows.map(Result::unwrap).collect()
-    }
-    match resource_type {
-        ResourceType::User => rows(connection, &list::USERS)
-            .iter()
-            .map(|user| view.user(connection, user, true).unwrap())
-            .collect(),
-        ResourceType::Group => rows(connection, &list::GROUPS)
-            .iter()
-            .map(|group| view.group(connection, group, true).unwrap())
-            .collect(),
-    }
+    let table = list::table(resource_type);
+    let sql = format!(
+        "SELECT id FROM {} WHERE {} ORDER BY seq",
+        table.name, table.visible
+    );
+    let mut statement = connection.prepare(&sql).unwrap();
+    let ids = statement
+        .query_map([], |row| row.get::<_, String>(0))
+        .unwrap();
+    ids.map(|id| {
+        let stored = table.get(connection, &id.unwrap()).unwrap().unwrap();
+        view.whole(connection, resource_type, &stored, true)
+            .unwrap()
+    })
+    .collect()
 }
 
 /// The ids that the SQL condition selects by itself.
@@ -79,13 +81,10 @@ fn by_sql(
     condition: &lower::Condition,
     resource_type: ResourceType,
 ) -> Vec<String> {
-    let (table, visible) = match resource_type {
-        ResourceType::User => (users::TABLE, users::VISIBLE),
-        ResourceType::Group => (groups::TABLE, groups::VISIBLE),
-    };
+    let table = list::table(resource_type);
     let sql = format!(
-        "SELECT id FROM {table} WHERE {visible} AND {} ORDER BY seq",
-        condition.sql
+        "SELECT id FROM {} WHERE {} AND {} ORDER BY seq",
+        table.name, table.visible, condition.sql
     );
     let mut statement = connection.prepare(&sql).unwrap();
     let rows = statement
@@ -127,9 +126,16 @@ proptest! {
             let whole = list(&connection, &view, kind, with(&[("count", "1000")]));
             prop_assert_eq!(whole.total, expected.len() as u64, "{}", filter);
             for shown in &whole.resources {
-                let same = expected.iter().find(|other| other.id == shown.id);
+                let resource = resource(shown);
+                let same = expected.iter().find(|other| other.id == resource["id"]);
                 let same = same.expect("one that matches");
-                prop_assert_eq!(&same.resource, &shown.resource, "{}", filter);
+                // In the same order, too.
+                prop_assert_eq!(
+                    serde_json::to_string(&same.resource).unwrap(),
+                    shown.resource.get(),
+                    "{}",
+                    filter
+                );
                 prop_assert_eq!(&same.etag, &shown.etag, "{}", filter);
             }
             let mut sorted = ids(&whole);

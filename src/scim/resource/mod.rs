@@ -18,7 +18,7 @@ use serde_json::Value;
 
 pub(super) use bag::entries;
 pub(super) use edit::{Change, Editor, Naming};
-pub use render::{Meta, SEGMENT, changes, render};
+pub use render::{Meta, SEGMENT, changes, render, render_text};
 pub use value::coerce;
 
 use super::schema::{ResourceType, Schemas};

@@ -1,6 +1,12 @@
 //! A stored resource as its client sees it, and what differs between two states of it.
 
+use std::borrow::Cow;
+use std::fmt;
+
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::scim::Object;
@@ -26,6 +32,18 @@ pub struct Meta {
     pub version: String,
 }
 
+impl Meta {
+    fn to_json(&self, resource_type: ResourceType) -> Value {
+        json!({
+            "resourceType": resource_type.name(),
+            "created": self.created,
+            "lastModified": self.last_modified,
+            "location": self.location,
+            "version": self.version,
+        })
+    }
+}
+
 /// The whole resource: `schemas` with the extensions that have values (C-63), the id, what is stored, `meta`. A
 /// manager gets a `$ref` unless the client sent one (C-23); it is an object always (T-10).
 pub fn render(
@@ -35,25 +53,78 @@ pub fn render(
     resource_type: ResourceType,
     schemas: &Schemas,
 ) -> Object {
-    let mut urns = vec![schemas.core(resource_type).urn.as_ref()];
-    urns.extend(
-        attributes
-            .keys()
-            .map(String::as_str)
-            .filter(|key| is_urn(key)),
-    );
-    let mut resource = Object::with_capacity(attributes.len() + 3);
-    resource.insert("schemas".into(), urns.into());
+    let keys = attributes.keys().map(String::as_str);
+    let mut resource = Object::with_capacity(attributes.len() + 4);
+    resource.insert("schemas".into(), urns(keys, resource_type, schemas).into());
     resource.insert("id".into(), id.into());
     resource.extend(
         attributes
             .iter()
             .map(|(name, value)| (name.clone(), value.clone())),
     );
-    let manager = resource
-        .get_mut(ENTERPRISE_URN)
-        .and_then(|extension| extension.get_mut("manager"))
-        .and_then(Value::as_object_mut);
+    if let Some(extension) = resource.get_mut(ENTERPRISE_URN) {
+        refer_to_manager(extension);
+    }
+    resource.insert("meta".into(), meta.to_json(resource_type));
+    resource
+}
+
+/// The same as text, from what is stored as text: only the names at the root are looked at, and the manager. `connected`
+/// stands behind it: a name and a JSON value. What is never returned is never stored either.
+pub fn render_text(
+    stored: &str,
+    id: &str,
+    meta: &Meta,
+    connected: Option<(&str, &str)>,
+    resource_type: ResourceType,
+    schemas: &Schemas,
+) -> Result<Box<RawValue>, serde_json::Error> {
+    let Members(members) = serde_json::from_str(stored)?;
+    let keys = members.iter().map(|(name, _)| name.as_ref());
+    let mut text = String::with_capacity(stored.len() + 512);
+    text.push_str("{\"schemas\":");
+    text.push_str(&serde_json::to_string(&urns(keys, resource_type, schemas))?);
+    let mut member = |name: &str, value: &str| -> Result<(), serde_json::Error> {
+        text.push(',');
+        text.push_str(&serde_json::to_string(name)?);
+        text.push(':');
+        text.push_str(value);
+        Ok(())
+    };
+    member("id", &serde_json::to_string(id)?)?;
+    for (name, value) in &members {
+        let value = value.get();
+        if name == ENTERPRISE_URN && value.contains("\"manager\"") {
+            let mut extension = serde_json::from_str(value)?;
+            refer_to_manager(&mut extension);
+            member(name, &extension.to_string())?;
+        } else {
+            member(name, value)?;
+        }
+    }
+    member("meta", &meta.to_json(resource_type).to_string())?;
+    if let Some((name, value)) = connected {
+        member(name, value)?;
+    }
+    text.push('}');
+    RawValue::from_string(text)
+}
+
+/// The core schema and the extensions among the names at the root.
+fn urns<'a>(
+    names: impl Iterator<Item = &'a str>,
+    resource_type: ResourceType,
+    schemas: &'a Schemas,
+) -> Vec<&'a str> {
+    let core = schemas.core(resource_type).urn.as_ref();
+    std::iter::once(core)
+        .chain(names.filter(|name| is_urn(name)))
+        .collect()
+}
+
+/// Gives the manager in an enterprise extension a `$ref` if it has none.
+fn refer_to_manager(extension: &mut Value) {
+    let manager = extension.get_mut("manager").and_then(Value::as_object_mut);
     if let Some(manager) = manager
         && !manager.contains_key("$ref")
         && let Some(value) = manager.get("value").and_then(Value::as_str)
@@ -61,18 +132,38 @@ pub fn render(
         let reference = format!("../Users/{}", utf8_percent_encode(value, SEGMENT));
         manager.insert("$ref".into(), reference.into());
     }
-    resource.insert(
-        "meta".into(),
-        json!({
-            "resourceType": resource_type.name(),
-            "created": meta.created,
-            "lastModified": meta.last_modified,
-            "location": meta.location,
-            "version": meta.version,
-        }),
-    );
-    resource
 }
+
+/// The members of a JSON object in their order, their values unread.
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read;
+
+        impl<'de> Visitor<'de> for Read {
+            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::with_capacity(16);
+                while let Some((Name(name), value)) = map.next_entry()? {
+                    members.push((name, value));
+                }
+                Ok(members)
+            }
+        }
+
+        deserializer.deserialize_map(Read).map(Self)
+    }
+}
+
+/// A member's name, borrowed where it has no escapes.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// What differs between two states of what is stored: for each attribute `{"old": …, "new": …}`, a side that has no
 /// value left out. Attributes of an extension stand as `urn:name`.

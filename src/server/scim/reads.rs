@@ -3,10 +3,12 @@
 use hyper::header::{ALLOW, ETAG};
 use hyper::{Method, Request};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::{Scim, condition, pairs};
 use crate::directory::Refusal;
-use crate::directory::reading::{Listing, PAGE, PAGE_LIMIT};
+use crate::directory::reading::{PAGE, PAGE_LIMIT};
+use crate::directory::view::Shown;
 use crate::scim::message::{Position, list_response};
 use crate::scim::query::{Page, Projection, Query};
 use crate::scim::schema::ResourceType;
@@ -96,7 +98,9 @@ impl Scim {
         let found = self.directory.read(resource_type, id, &projection)?;
         let condition = condition(request);
         if condition.holds(&found.etag) {
-            return Ok(self.shown(200, found, resource_type, &projection));
+            let mut reply = answer::object(200, &found.resource);
+            answer::set(&mut reply, ETAG, &found.etag);
+            return Ok(reply);
         }
         if condition.if_none_match.is_none() {
             return Err(Refusal::Changed(found.etag).into());
@@ -112,12 +116,8 @@ impl Scim {
             Page::Index { start, .. } => Position::Index(start),
             Page::Cursor { .. } => Position::Cursor(listing.next.clone()),
         };
-        let total = listing.total;
-        let resources = self.projected(listing, resource_type, &query.projection);
-        Ok(answer::object(
-            200,
-            &list_response(total, position, resources),
-        ))
+        let list = list_response(listing.total, position, seen(listing.resources));
+        Ok(answer::object(200, &list))
     }
 
     /// A page of all users and, behind them, all groups.
@@ -131,32 +131,24 @@ impl Scim {
         };
         let found = self.directory.list(ResourceType::User, &users).await?;
         let (before, shown) = (found.total, found.resources.len() as u64);
-        let mut resources = self.projected(found, ResourceType::User, &users.projection);
+        let mut resources = seen(found.resources);
         groups.page = Page::Index {
             start: start.saturating_sub(before).max(1),
             count: Some(count.unwrap_or(PAGE).min(PAGE_LIMIT).saturating_sub(shown)),
         };
         let found = self.directory.list(ResourceType::Group, &groups).await?;
         let total = before.saturating_add(found.total);
-        resources.extend(self.projected(found, ResourceType::Group, &groups.projection));
+        resources.extend(seen(found.resources));
         Ok(answer::object(
             200,
             &list_response(total, Position::Index(start), resources),
         ))
     }
+}
 
-    fn projected(
-        &self,
-        listing: Listing,
-        resource_type: ResourceType,
-        projection: &Projection,
-    ) -> Vec<Object> {
-        let schemas = self.directory.schemas();
-        let resources = listing.resources.into_iter();
-        resources
-            .map(|found| projection.apply(found.resource, resource_type, schemas))
-            .collect()
-    }
+/// The resources of a page, without what only answers with one resource carry.
+fn seen(resources: Vec<Shown>) -> Vec<Box<RawValue>> {
+    resources.into_iter().map(|shown| shown.resource).collect()
 }
 
 /// All of a discovery list, or the one with this id.

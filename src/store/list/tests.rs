@@ -31,7 +31,7 @@ fn condition(text: &str, resource_type: ResourceType) -> Condition {
 }
 
 /// Asserts that no statement of a list under this condition walks through `table`; their plans.
-fn no_walk<T>(table: &Table<T>, condition: &Condition) -> Vec<Vec<String>> {
+fn no_walk(table: &Table, condition: &Condition) -> Vec<Vec<String>> {
     let connection = Connection::open_in_memory().unwrap();
     connection.execute_batch(SCHEMA).unwrap();
     let count = format!("SELECT count(*) {}", table.matching(condition));
@@ -56,7 +56,7 @@ fn no_walk<T>(table: &Table<T>, condition: &Condition) -> Vec<Vec<String>> {
 }
 
 /// Asserts that a filter finds its rows in this way, whatever the list.
-fn finds<T>(table: &Table<T>, resource_type: ResourceType, text: &str, by: &str) {
+fn finds(table: &Table, resource_type: ResourceType, text: &str, by: &str) {
     let condition = condition(text, resource_type);
     assert!(condition.indexed, "{text}");
     for plan in no_walk(table, &condition) {

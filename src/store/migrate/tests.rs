@@ -2,6 +2,7 @@
 //! they fail.
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -9,36 +10,43 @@ use tempfile::TempDir;
 use super::*;
 use crate::store::{audit, mappings};
 
+/// The text of the schema between the name of a table and its end.
+fn columns_of(table: &str) -> &'static str {
+    let start = format!("CREATE TABLE {table} (");
+    let (_, rest) = open::SCHEMA.split_once(&start).unwrap();
+    rest.split_once("\n) STRICT;").unwrap().0
+}
+
+/// The columns of `profile` with a stricter check.
+fn stricter() -> String {
+    let unique = "TEXT NOT NULL UNIQUE,";
+    let stricter = "TEXT NOT NULL UNIQUE CHECK (name <> ''),";
+    columns_of("profile").replace(unique, stricter)
+}
+
 /// A step as they will be: a column, and a table rebuilt for a stricter check, with its rows and its index.
-const STEP: &str = "
-    ALTER TABLE storage ADD COLUMN note TEXT;
-    UPDATE storage SET note = 'from ' || name;
-    CREATE TABLE new_profile (
-        id INTEGER PRIMARY KEY,
-        name TEXT NOT NULL UNIQUE CHECK (name <> ''),
-        max_users INTEGER CHECK (max_users >= 0),
-        quota_gb INTEGER CHECK (quota_gb >= 0),
-        delete_after_days INTEGER CHECK (delete_after_days >= 1),
-        active_accounts INTEGER NOT NULL DEFAULT 0
-    ) STRICT;
-    INSERT INTO new_profile SELECT * FROM profile;
-    DROP VIEW accounts;
-    DROP TABLE profile;
-    ALTER TABLE new_profile RENAME TO profile;
-    CREATE VIEW accounts AS SELECT 1 AS one;";
+static STEP: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "ALTER TABLE storage ADD COLUMN note TEXT;
+         UPDATE storage SET note = 'from ' || name;
+         CREATE TABLE new_profile ({}\n) STRICT;
+         INSERT INTO new_profile SELECT * FROM profile;
+         DROP VIEW accounts;
+         DROP TABLE profile;
+         ALTER TABLE new_profile RENAME TO profile;
+         CREATE VIEW accounts AS SELECT 1 AS one;",
+        stricter()
+    )
+});
 
 /// Where it leads, written as schema.sql writes it.
 fn next_schema() -> String {
     let (before_view, _) = open::SCHEMA.split_once("CREATE VIEW").unwrap();
+    let storage = columns_of("storage");
+    let noted = format!("{storage}, -- a comment, with a \" in it\n    note    TEXT");
     before_view
-        .replace(
-            "enabled INTEGER NOT NULL CHECK (enabled IN (0, 1))\n",
-            "enabled INTEGER NOT NULL CHECK (enabled IN (0, 1)), -- a comment, with a \" in it\n    note    TEXT\n",
-        )
-        .replace(
-            "name              TEXT NOT NULL UNIQUE,\n    max_users",
-            "name              TEXT NOT NULL UNIQUE CHECK (name <> ''),\n    max_users",
-        )
+        .replace(storage, &noted)
+        .replace(columns_of("profile"), &stricter())
         + "CREATE VIEW accounts AS\nSELECT 1 AS one;"
 }
 
@@ -70,12 +78,12 @@ fn steps_lead_to_the_schema_and_keep_the_rows() {
     let (_root, path, connection) = file();
     let schema = next_schema();
     let plan = Plan {
-        steps: &[STEP],
+        steps: &[&STEP],
         schema: &schema,
     };
     let record = |connection: &Connection, found| {
         connection.execute(
-            "INSERT INTO storage VALUES (7, 'told ' || ?1, 1, 'x')",
+            "INSERT INTO storage (id, name, enabled, note) VALUES (7, 'told ' || ?1, 1, 'x')",
             [found],
         )?;
         Ok(())
@@ -157,7 +165,7 @@ fn what_does_not_lead_there_changes_nothing() {
             open::SCHEMA,
             "index user_status",
         ),
-        (&[STEP], open::SCHEMA, "would differ"),
+        (&[&STEP], open::SCHEMA, "would differ"),
         (&[""], &good, "would differ"),
         (&[dangling], open::SCHEMA, "refers to none"),
     ] {
@@ -180,7 +188,7 @@ fn a_row_that_cannot_be_written_undoes_the_steps() {
     let (_root, path, connection) = file();
     let schema = next_schema();
     let plan = Plan {
-        steps: &[STEP],
+        steps: &[&STEP],
         schema: &schema,
     };
     let before = schema_and_version(&connection);

@@ -126,7 +126,6 @@ pub fn directory(people: Vec<Person>, crowds: Vec<Crowd>) -> (Connection, View) 
         let active = person.attributes["active"] == true;
         let user = User {
             seq: 0,
-            size: 0,
             id: format!("u{number}"),
             resource: person.attributes,
             version: number as i64,
@@ -167,7 +166,6 @@ pub fn directory(people: Vec<Person>, crowds: Vec<Crowd>) -> (Connection, View) 
         }
         let group = Group {
             seq: 0,
-            size: 0,
             id: format!("g{number}"),
             resource: without_nulls(
                 json!({"displayName": crowd.name, "externalId": crowd.external_id}),

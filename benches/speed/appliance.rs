@@ -1,0 +1,160 @@
+//! The real binary under measurement, and what the system says about its process and its file.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OpenFlags};
+use serde_json::Value;
+
+use crate::client::Client;
+
+/// A server process, killed at the end.
+pub struct Server {
+    child: Child,
+    /// How to reach it.
+    pub client: Client,
+    /// From the start of the process to the line that says that it is ready.
+    pub start_up: Duration,
+}
+
+impl Server {
+    /// Starts `command`, whose ready line is a JSON object with its address under `key`.
+    pub fn start(command: &mut Command, key: &str, ca: &Path, token: &str) -> Self {
+        let began = Instant::now();
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let start_up = began.elapsed();
+        let ready: Value = serde_json::from_str(&line).expect("a server prints its ready line");
+        let url = ready[key].as_str().unwrap();
+        let host = url
+            .trim_start_matches("https://")
+            .split('/')
+            .next()
+            .unwrap();
+        Self {
+            child,
+            client: Client::new(host, ca, token),
+            start_up,
+        }
+    }
+
+    /// Ends the process in order.
+    fn stop(&mut self) {
+        let id = self.child.id().to_string();
+        Command::new("kill").arg(&id).status().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Processor time that the process has used.
+    pub fn processor_time(&self) -> Duration {
+        /// Ticks of `/proc` in a second: fixed on Linux.
+        const TICKS: u64 = 100;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let fields = stat.rsplit_once(')').unwrap().1.split_whitespace();
+        let ticks: u64 = fields
+            .skip(11)
+            .take(2)
+            .map(|ticks| ticks.parse::<u64>().unwrap())
+            .sum();
+        Duration::from_millis(ticks * 1000 / TICKS)
+    }
+
+    /// Resident memory of the process in MiB.
+    pub fn resident_mib(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .unwrap();
+        let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+        kib / 1024.0
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An appliance with a data directory of its own.
+pub struct Appliance {
+    data: tempfile::TempDir,
+    /// Certificate that clients trust.
+    pub ca: PathBuf,
+    token: String,
+}
+
+impl Appliance {
+    /// A fresh data directory with a configuration, a certificate and a token.
+    pub fn init() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let output = command("init", data.path()).arg("--json").output().unwrap();
+        let init: Value = serde_json::from_slice(&output.stdout).expect("init prints JSON");
+        let text = |key: &str| init[key].as_str().unwrap().to_owned();
+        Self {
+            ca: text("ca_file").into(),
+            token: text("secret_token"),
+            data,
+        }
+    }
+
+    /// The data directory.
+    pub fn directory(&self) -> &Path {
+        self.data.path()
+    }
+
+    /// Runs the server.
+    pub fn serve(&self) -> Server {
+        let mut command = command("serve", self.data.path());
+        command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+        Server::start(&mut command, "scim", &self.ca, &self.token)
+    }
+
+    /// Stops the server as an operator does, and runs it again.
+    pub fn serve_again(&self, server: &mut Server) -> Server {
+        server.stop();
+        self.serve()
+    }
+
+    /// The database, to look at.
+    pub fn database(&self) -> Connection {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
+        Connection::open_with_flags(self.file(), flags).unwrap()
+    }
+
+    /// A copy of the database as it is now, in the directory that holds the database.
+    pub fn copy(&self) -> PathBuf {
+        let copy = self.data.path().join("copy.db");
+        let _ = std::fs::remove_file(&copy);
+        let name = copy.to_str().unwrap();
+        self.database().execute("VACUUM INTO ?1", [name]).unwrap();
+        copy
+    }
+
+    /// Bytes of the database and its WAL.
+    pub fn bytes(&self) -> u64 {
+        let length = |file| std::fs::metadata(file).map_or(0, |data| data.len());
+        length(self.file()) + length(self.data.path().join("scimlite.db-wal"))
+    }
+
+    fn file(&self) -> PathBuf {
+        self.data.path().join("scimlite.db")
+    }
+}
+
+fn command(name: &str, data: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scimlite"));
+    command.arg(name).arg("--data").arg(data);
+    command
+}

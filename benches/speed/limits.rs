@@ -1,0 +1,207 @@
+//! What nothing on this machine can beat: hyper and rustls that answer without looking, and SQLite that is given rows.
+
+use std::convert::Infallible;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use rusqlite::types::Value;
+use rusqlite::{Connection, params_from_iter};
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use crate::appliance::{Appliance, Server};
+
+/// Starts [`bare_server`] as a process of its own, so that it shares the machine with the load as the appliance does.
+pub fn bare(appliance: &Appliance) -> Server {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.arg("--bare").arg(appliance.directory());
+    Server::start(&mut command, "bare", &appliance.ca, "none")
+}
+
+/// hyper over rustls on a free port with the certificate of an appliance's data directory; answers `/scim/N` with N bytes.
+pub async fn bare_server(data: &Path) {
+    let chain = vec![CertificateDer::from_pem_file(data.join("server.crt")).unwrap()];
+    let key = PrivateKeyDer::from_pem_file(data.join("server.key")).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    println!(
+        "{}",
+        serde_json::json!({"bare": format!("https://{address}")})
+    );
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let acceptor = acceptor.clone();
+        tokio::spawn(async move {
+            let Ok(stream) = acceptor.accept(stream).await else {
+                return;
+            };
+            let service = service_fn(async |request: Request<Incoming>| {
+                let size = request.uri().path().rsplit('/').next().unwrap();
+                let body = Bytes::from(vec![b'x'; size.parse().unwrap()]);
+                let answer = Response::builder().header("content-type", "application/scim+json");
+                Ok::<_, Infallible>(answer.body(Full::new(body)).unwrap())
+            });
+            let connection = hyper::server::conn::http1::Builder::new();
+            let _ = connection
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+/// One change as rows: the user or group it is about with its addresses or the member that came or went, and its audit
+/// row.
+struct Change {
+    table: &'static str,
+    row: Vec<Value>,
+    emails: Vec<Vec<Value>>,
+    member: Option<(&'static str, [i64; 2])>,
+    audit: Vec<Value>,
+}
+
+/// Changes in a second when SQLite is given the rows that the appliance wrote since `copy` was made of it, `batch` of
+/// them a transaction, under the same settings and on the same file system. `copy` takes them in.
+pub fn bare_writer(appliance: &Appliance, copy: &Path, batch: usize) -> f64 {
+    const TIME: Duration = Duration::from_secs(5);
+    const MOST: usize = 50_000;
+    let connection = Connection::open(copy).unwrap();
+    let pragmas = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+        PRAGMA wal_autocheckpoint = 4000;";
+    connection.execute_batch(pragmas).unwrap();
+    connection.set_prepared_statement_cache_capacity(64);
+    let changes = changes(appliance, &connection, MOST);
+    let started = Instant::now();
+    let mut written = 0;
+    for some in changes.chunks(batch) {
+        connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+        for change in some {
+            write(&connection, change);
+        }
+        connection.execute_batch("COMMIT").unwrap();
+        written += some.len();
+        if started.elapsed() > TIME {
+            break;
+        }
+    }
+    written as f64 / started.elapsed().as_secs_f64()
+}
+
+/// The changes that the appliance made and `copy` does not have, as many as `most`.
+fn changes(appliance: &Appliance, copy: &Connection, most: usize) -> Vec<Change> {
+    let source = appliance.database();
+    let rows = |sql: &str, key: &Value| -> Vec<Vec<Value>> {
+        let mut statement = source.prepare_cached(sql).unwrap();
+        let columns = statement.column_count();
+        let rows = statement.query_map([key], |row| {
+            (0..columns).map(|column| row.get(column)).collect()
+        });
+        rows.unwrap().map(Result::unwrap).collect()
+    };
+    let known: i64 = copy
+        .query_row("SELECT max(seq) FROM audit", [], |row| row.get(0))
+        .unwrap();
+    let mut members = members(appliance, copy).into_iter();
+    rows(
+        "SELECT * FROM audit WHERE seq > ?1 AND target_id IS NOT NULL ORDER BY seq",
+        &known.into(),
+    )
+    .into_iter()
+    .take(most)
+    .map(|audit| {
+        let user = audit[6] == Value::Text("User".to_owned());
+        let table = if user { "user" } else { "\"group\"" };
+        let row = rows(&format!("SELECT * FROM {table} WHERE id = ?1"), &audit[7]).remove(0);
+        let emails = match user {
+            true => rows("SELECT * FROM user_email WHERE user = ?1", &row[0]),
+            false => Vec::new(),
+        };
+        let member = if user { None } else { members.next() };
+        Change {
+            table,
+            row,
+            emails,
+            member,
+            audit,
+        }
+    })
+    .collect()
+}
+
+/// The memberships that came and went since `copy` was made, each with the statement that makes it so.
+fn members(appliance: &Appliance, copy: &Connection) -> Vec<(&'static str, [i64; 2])> {
+    let file = appliance.database().path().unwrap().to_owned();
+    copy.execute("ATTACH ?1 AS source", [file]).unwrap();
+    let differing = |one: &str, other: &str| -> Vec<[i64; 2]> {
+        let sql = format!("SELECT * FROM {one}.group_user EXCEPT SELECT * FROM {other}.group_user");
+        let mut statement = copy.prepare(&sql).unwrap();
+        let rows = statement.query_map([], |row| Ok([row.get(0)?, row.get(1)?]));
+        rows.unwrap().map(Result::unwrap).collect()
+    };
+    let added = differing("source", "main").into_iter();
+    let removed = differing("main", "source").into_iter();
+    copy.execute_batch("DETACH source").unwrap();
+    added
+        .map(|row| ("INSERT INTO group_user VALUES (?1, ?2)", row))
+        .chain(removed.map(|row| {
+            (
+                "DELETE FROM group_user WHERE \"group\" = ?1 AND user = ?2",
+                row,
+            )
+        }))
+        .collect()
+}
+
+fn write(connection: &Connection, change: &Change) {
+    let put = |table: &str, row: &[Value]| {
+        let places = vec!["?"; row.len()].join(", ");
+        let sql = format!("INSERT INTO {table} VALUES ({places})");
+        let mut statement = connection.prepare_cached(&sql).unwrap();
+        statement.execute(params_from_iter(row)).unwrap();
+    };
+    let update = format!(
+        "UPDATE {} SET resource = ?2, modified = ?3, version = version + 1 WHERE seq = ?1",
+        change.table
+    );
+    let mut update = connection.prepare_cached(&update).unwrap();
+    let present = update
+        .execute((&change.row[0], &change.row[2], change.row.last()))
+        .unwrap();
+    if present == 0 {
+        put(change.table, &change.row);
+        for email in &change.emails {
+            put("user_email", email);
+        }
+    }
+    if let Some((sql, row)) = change.member {
+        connection
+            .prepare_cached(sql)
+            .unwrap()
+            .execute(row)
+            .unwrap();
+    }
+    put("audit", &change.audit);
+    connection
+        .prepare_cached("UPDATE appliance SET audit_seq = ?1, audit_hash = ?2")
+        .unwrap()
+        .execute((&change.audit[0], change.audit.last()))
+        .unwrap();
+}

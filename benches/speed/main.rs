@@ -1,0 +1,71 @@
+//! How fast the appliance is, beside what this machine could do at best: a closed loop over TLS against the real binary,
+//! one table, each operation beside its limit taken in the same run.
+//!
+//! `cargo bench --bench speed -- [scale] [--connections 1,64] [--seconds N] [--people N] [--only TEXT]`
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout
+)]
+
+mod appliance;
+mod client;
+mod limits;
+mod operations;
+mod people;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+
+#[derive(Parser)]
+struct Options {
+    /// `scale`: the same with 10,000, 100,000 and 1,000,000 people
+    what: Option<String>,
+    /// Connections, each with one request at a time
+    #[arg(long, value_delimiter = ',', default_value = "1,64")]
+    connections: Vec<usize>,
+    /// Seconds for which each operation runs
+    #[arg(long, default_value_t = 3)]
+    seconds: u64,
+    /// People who are there at the start; with `scale` a list
+    #[arg(long, value_delimiter = ',')]
+    people: Vec<usize>,
+    /// Only the operations whose names hold this text
+    #[arg(long)]
+    only: Option<String>,
+    /// Serve nothing but bytes, with the certificate of this data directory
+    #[arg(long, hide = true)]
+    bare: Option<PathBuf>,
+    /// Given by `cargo bench`
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[tokio::main]
+async fn main() {
+    let options = Options::parse();
+    if let Some(data) = &options.bare {
+        return limits::bare_server(data).await;
+    }
+    let people = match (options.what.as_deref(), options.people.as_slice()) {
+        (None, []) => vec![10_000],
+        (Some("scale"), []) => vec![10_000, 100_000, 1_000_000],
+        (None | Some("scale"), people) => people.to_vec(),
+        (Some(other), _) => return println!("there is no {other}; leave it out, or say scale"),
+    };
+    let mut run = operations::Run::start(
+        options.connections,
+        Duration::from_secs(options.seconds),
+        options.only,
+    )
+    .await;
+    for people in people {
+        run.fill(people).await;
+        run.all().await;
+    }
+}

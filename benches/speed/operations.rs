@@ -1,0 +1,443 @@
+//! The operations, and the table they print.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hyper::Method;
+use serde_json::json;
+
+use crate::appliance::{Appliance, Server};
+use crate::client::{Asked, Measured};
+use crate::limits;
+use crate::people::{bulk, create, external_id, find, group, patch, user_name};
+
+/// Users in one bulk request: the most it may have.
+const BULK: usize = 1000;
+/// Sizes of the groups that members are added to and removed from, and how many groups there are of each.
+const GROUPS: [(usize, usize); 3] = [(10, 500), (1000, 10), (100_000, 1)];
+/// Connections that send bulk requests: what one holds in memory is a thousand times a request.
+const BULK_CONNECTIONS: usize = 4;
+
+/// A table under way.
+pub struct Run {
+    connections: Vec<usize>,
+    time: Duration,
+    only: Option<String>,
+    appliance: Appliance,
+    server: Server,
+    bare: Server,
+    empty: u64,
+    /// Ids of the people; the place is the number.
+    ids: Arc<Vec<String>>,
+    /// Number of the next person who is made.
+    next: usize,
+    /// Groups of earlier rounds: names are unique.
+    round: usize,
+}
+
+impl Run {
+    /// Starts an appliance and the bare server, and measures what happens once.
+    pub async fn start(connections: Vec<usize>, time: Duration, only: Option<String>) -> Self {
+        let appliance = Appliance::init();
+        let bare = limits::bare(&appliance);
+        let server = appliance.serve();
+        println!(
+            "start-up of an empty appliance {:.0} ms",
+            server.start_up.as_secs_f64() * 1000.0
+        );
+        let mut connection = server.client.connect().await;
+        let mut first = Vec::new();
+        for _ in 0..2 {
+            let began = Instant::now();
+            server
+                .client
+                .send(&mut connection, find("userName", "nobody"))
+                .await;
+            first.push(began.elapsed().as_secs_f64() * 1000.0);
+        }
+        println!(
+            "first request with a token (argon2id) {:.1} ms, the second {:.1} ms",
+            first[0], first[1]
+        );
+        Self {
+            empty: appliance.bytes(),
+            connections,
+            time,
+            only,
+            appliance,
+            server,
+            bare,
+            ids: Arc::default(),
+            next: 0,
+            round: 0,
+        }
+    }
+
+    /// Makes people by bulk requests until there are `people`, and starts the server again.
+    pub async fn fill(&mut self, people: usize) {
+        let began = Instant::now();
+        let missing = people.saturating_sub(self.next);
+        let first = self.next;
+        if missing > 0 {
+            let measured = self
+                .server
+                .client
+                .measure(
+                    BULK_CONNECTIONS,
+                    Duration::MAX,
+                    missing.div_ceil(BULK),
+                    move |number| {
+                        let start = first + number * BULK;
+                        bulk(start..(start + BULK).min(people))
+                    },
+                )
+                .await;
+            self.next = people;
+            println!(
+                "\n{missing} people by bulk requests over {BULK_CONNECTIONS} connections: {:.0} people/s, p99 {:.0} ms",
+                missing as f64 / began.elapsed().as_secs_f64(),
+                measured.ms(0.99)
+            );
+        }
+        self.know_ids();
+        let (memory, bytes) = (
+            self.server.resident_mib(),
+            self.appliance.bytes() - self.empty,
+        );
+        println!(
+            "memory {memory:.0} MiB, {} bytes of disk a person",
+            bytes / people.max(1) as u64
+        );
+        self.server = self.appliance.serve_again(&mut self.server);
+        println!(
+            "start-up with {people} people {:.0} ms",
+            self.server.start_up.as_secs_f64() * 1000.0
+        );
+    }
+
+    fn know_ids(&mut self) {
+        let database = self.appliance.database();
+        let mut statement = database
+            .prepare("SELECT id FROM user ORDER BY seq")
+            .unwrap();
+        let ids = statement.query_map([], |row| row.get(0)).unwrap();
+        self.ids = Arc::new(ids.map(Result::unwrap).collect());
+        self.next = self.ids.len();
+    }
+
+    /// Runs all operations and prints a line for each.
+    pub async fn all(&mut self) {
+        println!(
+            "\n{:30} {:>5} {:>9} {:>9} {:>9} {:>9} {:>6} {:>8}",
+            format!("{} people", self.ids.len()),
+            "conns",
+            "per s",
+            "p50 ms",
+            "p99 ms",
+            "limit/s",
+            "ratio",
+            "cpu µs"
+        );
+        for connections in self.connections.clone() {
+            self.reads(connections).await;
+            self.users(connections).await;
+            self.groups(connections).await;
+            self.cycle(connections).await;
+        }
+        println!("memory {:.0} MiB", self.server.resident_mib());
+    }
+
+    async fn reads(&self, connections: usize) {
+        let ids = Arc::clone(&self.ids);
+        let people = ids.len();
+        // A stride that meets everybody, in no order that a cache could like.
+        let someone = move |number: usize| number.wrapping_mul(7919) % people;
+        self.read("GET by id", connections, move |number| {
+            (
+                Method::GET,
+                format!("/Users/{}", ids[someone(number)]),
+                None,
+            )
+        })
+        .await;
+        self.read("filter userName eq", connections, move |number| {
+            find("userName", &user_name(someone(number)))
+        })
+        .await;
+        self.read("filter externalId eq", connections, move |number| {
+            find("externalId", &external_id(someone(number)))
+        })
+        .await;
+        self.read("filter emails eq", connections, move |number| {
+            find("emails.value", &user_name(someone(number)))
+        })
+        .await;
+        self.read("list, 100 from anywhere", connections, move |number| {
+            let start = someone(number) + 1;
+            (
+                Method::GET,
+                format!("/Users?startIndex={start}&count=100"),
+                None,
+            )
+        })
+        .await;
+        self.read("list, 100 by cursor", connections, |_| {
+            (Method::GET, "/Users?cursor&count=100".to_owned(), None)
+        })
+        .await;
+    }
+
+    async fn users(&mut self, connections: usize) {
+        let first = self.next;
+        let made = self
+            .write(
+                "POST",
+                connections,
+                connections,
+                usize::MAX,
+                move |number| create(first + number),
+            )
+            .await;
+        self.next += made;
+        let operations = [
+            ("PATCH with a path", "Replace", json!("title"), 0),
+            ("PATCH without a path", "replace", json!(null), 1),
+            ("disable and enable", "Replace", json!("active"), 2),
+        ];
+        for (name, op, path, kind) in operations {
+            let (ids, path) = (Arc::clone(&self.ids), path.clone());
+            let round = self.round;
+            self.write(name, connections, connections, usize::MAX, move |number| {
+                let id = &ids[number % ids.len()];
+                let title = format!("Title {kind} {connections} {round} {number}");
+                let switched = if number / ids.len() % 2 == 0 {
+                    "False"
+                } else {
+                    "True"
+                };
+                let operation = match kind {
+                    0 => json!({"op": op, "path": path, "value": title}),
+                    1 => json!({"op": op, "value": {"title": title}}),
+                    _ => json!({"op": op, "path": path, "value": switched}),
+                };
+                patch("Users", id, operation)
+            })
+            .await;
+        }
+        let first = self.next;
+        let some = connections.min(BULK_CONNECTIONS);
+        let made = self
+            .write(
+                "bulk of 1,000 POSTs",
+                some,
+                BULK,
+                usize::MAX,
+                move |number| {
+                    let start = first + number * BULK;
+                    bulk(start..start + BULK)
+                },
+            )
+            .await;
+        self.next += made * BULK;
+    }
+
+    async fn groups(&mut self, connections: usize) {
+        if self.skips("member") {
+            return;
+        }
+        let largest = GROUPS.map(|(size, _)| size).into_iter().max().unwrap_or(0);
+        if self.ids.len() < largest + BULK {
+            let people = largest + BULK;
+            let first = self.next;
+            let missing = (people - self.ids.len()).div_ceil(BULK);
+            self.server
+                .client
+                .measure(BULK_CONNECTIONS, Duration::MAX, missing, move |number| {
+                    let start = first + number * BULK;
+                    bulk(start..start + BULK)
+                })
+                .await;
+        }
+        self.know_ids();
+        for (size, count) in GROUPS {
+            self.round += 1;
+            let groups = Arc::new(self.make_groups(size, count).await);
+            // A tenth more, so that the size stays what it is called.
+            let most = (size / 10 * count).min(self.ids.len() - size);
+            for (what, op) in [("add to", "Add"), ("remove from", "Remove")] {
+                let (ids, groups) = (Arc::clone(&self.ids), Arc::clone(&groups));
+                let name = format!("member {what} {size}");
+                self.write(&name, connections, connections, most, move |number| {
+                    let member = &ids[size + number / count];
+                    let members = json!([{"value": member}]);
+                    let operation = json!({"op": op, "path": "members", "value": members});
+                    patch("Groups", &groups[number % count], operation)
+                })
+                .await;
+            }
+        }
+    }
+
+    async fn make_groups(&self, size: usize, count: usize) -> Vec<String> {
+        let mut connection = self.server.client.connect().await;
+        let mut groups = Vec::new();
+        for number in 0..count {
+            let name = format!("group {} of {size}, {number}", self.round);
+            let mut parts = self.ids[..size].chunks(BULK * 10);
+            let made = group(&name, parts.next().unwrap());
+            let made = self.server.client.send(&mut connection, made).await;
+            assert_eq!(made.status, 201, "{:?}", made.body);
+            let id = made.json()["id"].as_str().unwrap().to_owned();
+            for part in parts {
+                let members: Vec<_> = part.iter().map(|id| json!({"value": id})).collect();
+                let more = patch(
+                    "Groups",
+                    &id,
+                    json!({"op": "Add", "path": "members", "value": members}),
+                );
+                let added = self.server.client.send(&mut connection, more).await;
+                assert_eq!(added.status, 204, "{:?}", added.body);
+            }
+            groups.push(id);
+        }
+        groups
+    }
+
+    /// What Entra does first: for each person a search and a POST, then a membership.
+    async fn cycle(&mut self, connections: usize) {
+        const NAME: &str = "initial cycle, people";
+        if self.skips(NAME) {
+            return;
+        }
+        self.round += 1;
+        let name = format!("group {} of the initial cycle", self.round);
+        let mut connection = self.server.client.connect().await;
+        let made = self
+            .server
+            .client
+            .send(&mut connection, group(&name, &[]))
+            .await;
+        let group = made.json()["id"].as_str().unwrap().to_owned();
+        let first = self.next;
+        let (client, copy) = (self.server.client.clone(), self.appliance.copy());
+        let before = self.server.processor_time();
+        let people = client
+            .measure(connections, self.time, usize::MAX, move |number| {
+                match number % 2 {
+                    0 => find("userName", &user_name(first + number / 2)),
+                    _ => create(first + number / 2),
+                }
+            })
+            .await;
+        self.know_ids();
+        let (ids, known) = (Arc::clone(&self.ids), first);
+        let members = client
+            .measure(
+                connections,
+                Duration::MAX,
+                self.next - first,
+                move |number| {
+                    let value = json!([{"value": ids[known + number]}]);
+                    patch(
+                        "Groups",
+                        &group,
+                        json!({"op": "Add", "path": "members", "value": value}),
+                    )
+                },
+            )
+            .await;
+        let used = self.server.processor_time() - before;
+        let search = self.limit(connections, people.answer).await;
+        let write = limits::bare_writer(&self.appliance, &copy, connections);
+        let limit = 1.0 / (1.0 / search + 2.0 / write);
+        let rate = members.times.len() as f64 / (people.took + members.took).as_secs_f64();
+        let cpu = used.as_secs_f64() / members.times.len() as f64;
+        line(NAME, connections, rate, &people, limit, cpu);
+    }
+
+    fn skips(&self, name: &str) -> bool {
+        self.only
+            .as_ref()
+            .is_some_and(|only| !name.contains(only.as_str()))
+    }
+
+    async fn read(
+        &self,
+        name: &str,
+        connections: usize,
+        make: impl Fn(usize) -> Asked + Clone + Send + 'static,
+    ) {
+        if self.skips(name) {
+            return;
+        }
+        let before = self.server.processor_time();
+        let measured = self
+            .server
+            .client
+            .measure(connections, self.time, usize::MAX, make)
+            .await;
+        let used = self.server.processor_time() - before;
+        let limit = self.limit(connections, measured.answer).await;
+        let cpu = used.as_secs_f64() / measured.times.len() as f64;
+        line(name, connections, measured.rate(), &measured, limit, cpu);
+    }
+
+    /// Answers in a second of the bare server with bodies of `size` bytes.
+    async fn limit(&self, connections: usize, size: usize) -> f64 {
+        let make = move |_| (Method::GET, format!("/{size}"), None);
+        self.bare
+            .client
+            .measure(connections, self.time, usize::MAX, make)
+            .await
+            .rate()
+    }
+
+    /// Measures a write beside SQLite with `batch` changes a transaction, and tells how many requests were sent.
+    async fn write(
+        &self,
+        name: &str,
+        connections: usize,
+        batch: usize,
+        most: usize,
+        make: impl Fn(usize) -> Asked + Clone + Send + 'static,
+    ) -> usize {
+        if self.skips(name) {
+            return 0;
+        }
+        let (copy, before) = (self.appliance.copy(), self.server.processor_time());
+        let measured = self
+            .server
+            .client
+            .measure(connections, self.time, most, make)
+            .await;
+        let used = self.server.processor_time() - before;
+        // Requests of a bulk hold a batch each.
+        let each = if batch == connections {
+            1.0
+        } else {
+            batch as f64
+        };
+        let limit = limits::bare_writer(&self.appliance, &copy, batch) / each;
+        let requests = measured.times.len();
+        let cpu = used.as_secs_f64() / requests as f64;
+        line(name, connections, measured.rate(), &measured, limit, cpu);
+        usize::try_from(requests).unwrap()
+    }
+}
+
+fn line(
+    name: &str,
+    connections: usize,
+    rate: f64,
+    measured: &Measured,
+    limit: f64,
+    cpu_seconds: f64,
+) {
+    println!(
+        "{name:30} {connections:>5} {rate:>9.0} {:>9.2} {:>9.2} {limit:>9.0} {:>6.2} {:>8.0}",
+        measured.ms(0.5),
+        measured.ms(0.99),
+        rate / limit,
+        cpu_seconds * 1e6,
+    );
+}
