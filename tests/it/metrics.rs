@@ -159,8 +159,14 @@ async fn numbers_move_as_requests_are_answered() {
         .get("/Users")
         .await
         .expect(401);
-    let make = |name: &str| json!({"method": "POST", "path": "/Users", "data": {"userName": name}});
-    let operations = [make("bob@example.test"), make("anna@example.test")];
+    let make = |id: &str, name: &str| {
+        let data = json!({"userName": name});
+        json!({"method": "POST", "path": "/Users", "bulkId": id, "data": data})
+    };
+    let operations = [
+        make("1", "bob@example.test"),
+        make("2", "anna@example.test"),
+    ];
     let bulk = json!({
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
         "Operations": operations,

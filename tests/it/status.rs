@@ -5,7 +5,7 @@ use std::process::Output;
 use serde_json::{Value, json};
 
 use crate::app::TestApp;
-use crate::home::Home;
+use crate::home::{Home, run, scimlite};
 
 /// What `status --json` prints, whose exit code has to be this one.
 #[track_caller]
@@ -160,10 +160,9 @@ fn a_server_that_presents_another_certificate_is_not_taken_for_this_one() {
 
 #[test]
 fn man_pages_and_completions_tell_of_every_command() {
-    let home = Home::new();
-    let directory = home.beside("man");
-    std::fs::create_dir(&directory).unwrap();
-    let made = home.cli(["man", directory.to_str().unwrap()]);
+    let directory = tempfile::TempDir::new().unwrap();
+    let directory = directory.path();
+    let made = run(scimlite(["man", directory.to_str().unwrap()]));
     assert!(made.status.success());
     let page = |name: &str| std::fs::read_to_string(directory.join(name)).unwrap();
     for command in ["serve", "status", "token", "mapping"] {
@@ -174,7 +173,7 @@ fn man_pages_and_completions_tell_of_every_command() {
         );
     }
     for shell in ["bash", "zsh", "fish"] {
-        let script = String::from_utf8(home.cli(["completions", shell]).stdout).unwrap();
+        let script = String::from_utf8(run(scimlite(["completions", shell])).stdout).unwrap();
         assert!(
             script.contains("status") && script.contains("scimlite"),
             "{shell}"
