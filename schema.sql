@@ -7,7 +7,9 @@ CREATE TABLE appliance (
     id         INTEGER PRIMARY KEY CHECK (id = 1),
     created    TEXT NOT NULL,
     audit_seq  INTEGER NOT NULL,  -- last row of `audit`, kept apart from it so that a cut tail shows
-    audit_hash TEXT NOT NULL      -- its hash
+    audit_hash TEXT NOT NULL,     -- its hash
+    pruned_seq INTEGER NOT NULL,  -- last row that pruning removed from `audit`; 0: none
+    pruned_hash TEXT NOT NULL     -- its hash, which the first row that is left has before it
 ) STRICT;
 
 -- Named bundles of settings for accounts.
@@ -63,6 +65,7 @@ CREATE TABLE user (
     status           TEXT NOT NULL CHECK (status IN ('active', 'preserved')),
     preserved_by     TEXT CHECK (preserved_by IN ('idp', 'admin')),
     preserved_at     TEXT,
+    preserved_actor  TEXT,                 -- the token or administrator that did, as `audit` names it
     profile          INTEGER NOT NULL REFERENCES profile (id),
     storage          INTEGER NOT NULL REFERENCES storage (id),
     quota_gb         INTEGER CHECK (quota_gb >= 0),  -- null: follows the profile; 0: unlimited
@@ -182,10 +185,15 @@ CREATE TABLE audit (
     reason      TEXT NOT NULL,
     changes     TEXT,  -- JSON object: attribute → {"old", "new"}
     mapping     TEXT,  -- JSON object: the decision of the mappings
+    account     TEXT,  -- JSON object: {"after": the account, "before": what of it was different}; null: it was not there
     prev_hash   TEXT NOT NULL,
     hash        TEXT NOT NULL
 ) STRICT;
+CREATE INDEX audit_at ON audit (at);
+CREATE INDEX audit_request ON audit (request_id);
 CREATE INDEX audit_target ON audit (target_id) WHERE target_id IS NOT NULL;
+CREATE INDEX audit_target_name ON audit (target_name COLLATE NOCASE) WHERE target_name IS NOT NULL;
+CREATE INDEX audit_not_applied ON audit (verdict) WHERE verdict <> 'applied';
 
 -- Receivers that the audit is forwarded to, and the last row that each is known to have.
 CREATE TABLE forwarding (

@@ -112,6 +112,8 @@ impl Client {
             .header("content-type", "application/scim+json")
             .body(body.map_or_else(Full::default, |body| Full::from(body.to_string())))
             .unwrap();
+        // The connection is ready for the next request a moment after the answer to the last one is read.
+        connection.0.ready().await.expect("an open connection");
         let answer = connection.0.send_request(request).await.expect("an answer");
         Answer {
             status: answer.status().as_u16(),

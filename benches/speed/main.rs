@@ -1,7 +1,7 @@
 //! How fast the appliance is, beside what this machine could do at best: a closed loop over TLS against the real binary,
 //! one table, each operation beside its limit taken in the same run.
 //!
-//! `cargo bench --bench speed -- [scale] [--connections 1,64] [--seconds N] [--people N] [--only TEXT]`
+//! `cargo bench --bench speed -- [scale|fair] [--connections 1,64] [--seconds N] [--people N] [--only TEXT]`
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -13,6 +13,7 @@
 
 mod appliance;
 mod client;
+mod fairness;
 mod limits;
 mod operations;
 mod people;
@@ -24,7 +25,7 @@ use clap::Parser;
 
 #[derive(Parser)]
 struct Options {
-    /// `scale`: the same with 10,000, 100,000 and 1,000,000 people
+    /// `scale`: the same with 10,000, 100,000 and 1,000,000 people; `fair`: single requests beside endless bulk requests
     what: Option<String>,
     /// Connections, each with one request at a time
     #[arg(long, value_delimiter = ',', default_value = "1,64")]
@@ -53,10 +54,12 @@ async fn main() {
         return limits::bare_server(data).await;
     }
     let people = match (options.what.as_deref(), options.people.as_slice()) {
-        (None, []) => vec![10_000],
+        (None | Some("fair"), []) => vec![10_000],
         (Some("scale"), []) => vec![10_000, 100_000, 1_000_000],
-        (None | Some("scale"), people) => people.to_vec(),
-        (Some(other), _) => return println!("there is no {other}; leave it out, or say scale"),
+        (None | Some("scale" | "fair"), people) => people.to_vec(),
+        (Some(other), _) => {
+            return println!("there is no {other}; leave it out, or say scale or fair");
+        }
     };
     let mut run = operations::Run::start(
         options.connections,
@@ -66,6 +69,9 @@ async fn main() {
     .await;
     for people in people {
         run.fill(people).await;
-        run.all().await;
+        match options.what.as_deref() {
+            Some("fair") => run.fairness().await,
+            _ => run.all().await,
+        }
     }
 }

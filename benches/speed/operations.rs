@@ -8,8 +8,8 @@ use serde_json::json;
 
 use crate::appliance::{Appliance, Server};
 use crate::client::{Asked, Measured};
-use crate::limits;
 use crate::people::{bulk, create, external_id, find, group, patch, user_name};
+use crate::{fairness, limits};
 
 /// Users in one bulk request: the most it may have.
 const BULK: usize = 1000;
@@ -145,6 +145,12 @@ impl Run {
             self.cycle(connections).await;
         }
         println!("memory {:.0} MiB", self.server.resident_mib());
+    }
+
+    /// Measures what single requests feel of bulk requests.
+    pub async fn fairness(&self) {
+        let ids = Arc::clone(&self.ids);
+        fairness::measure(&self.server.client, ids, self.next, self.time).await;
     }
 
     async fn reads(&self, connections: usize) {

@@ -1,7 +1,9 @@
 //! What has to hold of the protocol for any input at all: one module a target, one function `check` each. A property
 //! that does not hold is a panic. tests/fuzzed.rs runs the same functions over the corpus without a fuzzer.
 
+pub mod config;
 pub mod filter;
+pub mod http;
 pub mod patch;
 pub mod path;
 pub mod query;

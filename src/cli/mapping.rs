@@ -237,9 +237,10 @@ async fn act(
                     directory.test_mappings(parsed)?
                 }
             };
-            let mut value = decision.to_json();
-            value.insert("known".to_owned(), decision.known.into());
-            told(Value::Object(value), explained(&decision))
+            told(
+                serde_json::to_value(decision.shown())?,
+                explained(&decision),
+            )
         }
         Command::Impact(impact) => super::impact::run(impact, directory, json).await,
     }

@@ -1,5 +1,6 @@
 //! The command line: one file per command. A command parses its arguments, calls one function below and prints.
 
+mod audit;
 mod backup;
 mod cert;
 mod check;
@@ -21,6 +22,7 @@ mod rows;
 mod serve;
 mod status;
 mod storage;
+mod times;
 mod token;
 mod user;
 
@@ -73,6 +75,8 @@ enum Command {
     User(user::Arguments),
     /// Report on the accounts
     Report(report::Arguments),
+    /// What was done, by whom and why: list, export, verify and prune it
+    Audit(audit::Arguments),
     /// Copy the database to a file, verified, also while the server runs
     Backup(backup::Arguments),
     /// Put a backup in the place of the database; the server must not run
@@ -123,6 +127,7 @@ pub fn run() -> ExitCode {
         Command::Storage(arguments) => storage::run(arguments),
         Command::User(arguments) => user::run(arguments),
         Command::Report(arguments) => report::run(arguments),
+        Command::Audit(arguments) => audit::run(arguments),
         Command::Backup(arguments) => backup::run(&arguments),
         Command::Restore(arguments) => restore::run(&arguments),
         Command::Completions(arguments) => manual::completions(&arguments),

@@ -7,6 +7,7 @@ use super::print;
 use super::rows::{Column, Format, Rows};
 use crate::directory::Directory;
 use crate::directory::audit::Origin;
+use crate::directory::paging::Span;
 use crate::directory::reclassify::{Reclassified, Tally, Which};
 use crate::scim::filter::Filter;
 use crate::scim::schema::ResourceType;
@@ -59,8 +60,8 @@ pub async fn run(
     };
     // Nothing is written before the first account: it may be refused as a whole.
     let mut rows = None;
-    let tally = directory
-        .reclassify(origin, which, dry_run, |told| {
+    let (tally, _) = directory
+        .reclassify(origin, which, dry_run, Span::everything(), |told| {
             open(&mut rows, json)?.row(&shown(&told, json)?)
         })
         .await?;

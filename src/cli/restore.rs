@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Common, configuration, lock, print, progress};
 use crate::directory::audit::Origin;
 use crate::directory::{backup, system_clock};
-use crate::store::{audit::Head, migrate};
+use crate::store::{audit::Link, migrate};
 
 /// Arguments of `restore`.
 #[derive(Args)]
@@ -38,7 +38,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         &system_clock(),
         &progress::shown(),
     )?;
-    let seq = |head: &Head| head.seq;
+    let seq = |head: &Link| head.seq;
     let (before, after) = (exchange.before.as_ref().map(seq), exchange.after.seq);
     if arguments.common.json {
         return print(json!({

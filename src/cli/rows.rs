@@ -1,6 +1,6 @@
-//! Many rows on stdout, written as they come: a table for people, CSV for spreadsheets, JSON for scripts.
+//! Many rows on stdout or in a file, written as they come: a table for people, CSV for spreadsheets, JSON for scripts.
 
-use std::io::{BufWriter, StdoutLock, Write};
+use std::io::{BufWriter, Write};
 
 use anyhow::Context;
 use clap::ValueEnum;
@@ -17,6 +17,8 @@ pub enum Format {
     Csv,
     /// One array
     Json,
+    /// An object a line
+    Jsonl,
 }
 
 impl Format {
@@ -32,7 +34,7 @@ impl Format {
 /// A column: the key of a row's field, and how wide it is in a table.
 pub type Column = (&'static str, usize);
 
-/// Rows on their way to stdout.
+/// Rows on their way out.
 pub struct Rows {
     columns: &'static [Column],
     sink: Sink,
@@ -40,40 +42,49 @@ pub struct Rows {
 
 enum Sink {
     Table(Output),
-    Csv(Box<csv::Writer<StdoutLock<'static>>>),
+    Csv(Box<csv::Writer<Output>>),
     Json { output: Output, first: bool },
+    Jsonl(Output),
 }
 
-type Output = BufWriter<StdoutLock<'static>>;
+type Output = BufWriter<Box<dyn Write>>;
 
-const STDOUT: &str = "cannot write to stdout";
+const FAILED: &str = "cannot write";
 
 impl Rows {
     /// Starts with what stands before the first row. JSON shows all fields of a row, whatever the columns; only a
     /// table has widths.
     pub fn start(format: Format, columns: &'static [Column]) -> anyhow::Result<Self> {
-        let stdout = std::io::stdout().lock();
+        Self::onto(Box::new(std::io::stdout().lock()), format, columns)
+    }
+
+    /// The same onto something else.
+    pub fn onto(
+        output: Box<dyn Write>,
+        format: Format,
+        columns: &'static [Column],
+    ) -> anyhow::Result<Self> {
+        let mut output = BufWriter::new(output);
         let sink = match format {
             Format::Table => {
-                let mut output = BufWriter::new(stdout);
                 let titles = columns
                     .iter()
                     .map(|(key, _)| key.to_uppercase().replace('_', " "));
-                writeln!(output, "{}", line(columns, titles)).context(STDOUT)?;
+                writeln!(output, "{}", line(columns, titles)).context(FAILED)?;
                 Sink::Table(output)
             }
             Format::Csv => {
-                let mut output = csv::Writer::from_writer(stdout);
+                let mut output = csv::Writer::from_writer(output);
                 let keys = columns.iter().map(|(key, _)| key);
-                output.write_record(keys).context(STDOUT)?;
+                output.write_record(keys).context(FAILED)?;
                 Sink::Csv(Box::new(output))
             }
             Format::Json => {
-                let mut output = BufWriter::new(stdout);
-                write!(output, "[").context(STDOUT)?;
+                write!(output, "[").context(FAILED)?;
                 let first = true;
                 Sink::Json { output, first }
             }
+            Format::Jsonl => Sink::Jsonl(output),
         };
         Ok(Self { columns, sink })
     }
@@ -88,28 +99,39 @@ impl Rows {
                     // What a client sent must not steer the terminal.
                     cell => cell.replace(char::is_control, "\u{fffd}"),
                 });
-                writeln!(output, "{}", line(self.columns, cells)).context(STDOUT)
+                writeln!(output, "{}", line(self.columns, cells)).context(FAILED)
             }
             Sink::Csv(output) => {
                 let cells = cells(self.columns, row)?;
-                output.write_record(cells).context(STDOUT)
+                output.write_record(cells).context(FAILED)
             }
             Sink::Json { output, first } => {
                 let separator = if std::mem::take(first) { "" } else { "," };
                 let row = serde_json::to_string(row)?;
-                write!(output, "{separator}{row}").context(STDOUT)
+                write!(output, "{separator}{row}").context(FAILED)
+            }
+            Sink::Jsonl(output) => {
+                let row = serde_json::to_string(row)?;
+                writeln!(output, "{row}").context(FAILED)
             }
         }
     }
 
     /// Writes what stands behind the last row.
-    pub fn finish(self) -> anyhow::Result<()> {
-        match self.sink {
-            Sink::Table(mut output) => output.flush(),
-            Sink::Csv(mut output) => output.flush(),
-            Sink::Json { mut output, .. } => writeln!(output, "]").and_then(|()| output.flush()),
+    pub fn finish(mut self) -> anyhow::Result<()> {
+        if let Sink::Json { output, .. } = &mut self.sink {
+            writeln!(output, "]").context(FAILED)?;
         }
-        .context(STDOUT)
+        self.flush()
+    }
+
+    /// Has everything that was written so far arrive.
+    pub fn flush(&mut self) -> anyhow::Result<()> {
+        match &mut self.sink {
+            Sink::Csv(output) => output.flush(),
+            Sink::Table(output) | Sink::Json { output, .. } | Sink::Jsonl(output) => output.flush(),
+        }
+        .context(FAILED)
     }
 }
 

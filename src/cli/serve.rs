@@ -171,12 +171,9 @@ async fn serve_on(
         schemas: Arc::new(config.schemas()),
         base: ready.scim.as_str().into(),
     };
-    let directory = Arc::new(Directory::new(
-        store,
-        view,
-        system_clock(),
-        config.directory.clone(),
-    )?);
+    let directory = Directory::new(store, view, system_clock(), config.directory.clone())?;
+    directory.started(&ready.scim, &ready.admin).await?;
+    let directory = Arc::new(directory);
     let settings = server::Settings {
         base_paths: config.base_paths.clone(),
         trusted_proxies: TrustedProxies::new(&config.trusted_proxies),
@@ -197,6 +194,7 @@ async fn serve_on(
             shutdown,
         ),
     );
+    directory.stopped().await;
     directory.close().await;
     Ok(())
 }

@@ -2,15 +2,15 @@
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Common, or_dash, print, table, with_directory};
 use crate::directory::Directory;
 use crate::directory::audit::Origin;
-use crate::directory::tokens::{End, Issued, Scope, Token};
+use crate::directory::tokens::{Described, End, Issued, LONGEST_OVERLAP, Scope, Token};
 use crate::store::text::instant;
 
 /// Arguments of `token`.
@@ -48,7 +48,7 @@ enum Command {
         /// Id of the token to replace
         id: String,
         /// Hours for which the old one stays valid
-        #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=720))]
+        #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=i64::from(LONGEST_OVERLAP)))]
         overlap_hours: u16,
         #[command(flatten)]
         common: Common,
@@ -99,12 +99,12 @@ async fn act(
             let issued = directory.create_token(origin, name, *scope, end).await?;
             show_issued(&issued, json)
         }
-        Command::List { .. } => print(listed(&directory.tokens()?, json)),
+        Command::List { .. } => print(listed(&directory.tokens()?, json)?),
         Command::Rotate {
             id, overlap_hours, ..
         } => {
-            let overlap = SignedDuration::from_hours(i64::from(*overlap_hours));
-            show_issued(&directory.rotate_token(origin, id, overlap).await?, json)
+            let issued = directory.rotate_token(origin, id, *overlap_hours).await?;
+            show_issued(&issued, json)
         }
         Command::Revoke { id, .. } => {
             directory.revoke_token(origin, id).await?;
@@ -134,13 +134,16 @@ fn end_of(text: &str) -> Result<Timestamp, String> {
 }
 
 fn show_issued(issued: &Issued, json: bool) -> anyhow::Result<()> {
-    let (token, secret) = (&issued.token, issued.secret.reveal());
-    let (id, scope, expires) = (&token.id, token.scope.as_str(), instant(token.expires));
+    let shown = issued.shown();
+    let id = shown.id;
     let text = match json {
-        true => json!({"id": id, "token": secret, "name": token.name, "scope": scope, "expires": expires}).to_string(),
+        true => serde_json::to_string(&shown)?,
         false => format!(
-            "Token:   {secret}\nScope:   {scope}\nExpires: {expires}\n\
-             It is shown this once; the appliance keeps only a hash of it."
+            "Token:   {}\nScope:   {}\nExpires: {}\n\
+             It is shown this once; the appliance keeps only a hash of it.",
+            shown.token,
+            shown.scope.as_str(),
+            shown.expires
         ),
     };
     print(text).with_context(|| {
@@ -148,9 +151,10 @@ fn show_issued(issued: &Issued, json: bool) -> anyhow::Result<()> {
     })
 }
 
-fn listed(tokens: &[Token], json: bool) -> String {
+fn listed(tokens: &[Token], json: bool) -> anyhow::Result<String> {
     if json {
-        return Value::Array(tokens.iter().map(described).collect()).to_string();
+        let tokens: Vec<_> = tokens.iter().map(Described::from).collect();
+        return Ok(serde_json::to_string(&tokens)?);
     }
     let rows = tokens.iter().map(|token| {
         [
@@ -162,20 +166,8 @@ fn listed(tokens: &[Token], json: bool) -> String {
             token.name.clone(),
         ]
     });
-    table(
+    Ok(table(
         ["ID", "SCOPE", "EXPIRES", "REVOKED", "LAST USED", "NAME"],
         rows.collect(),
-    )
-}
-
-fn described(token: &Token) -> Value {
-    json!({
-        "id": token.id,
-        "name": token.name,
-        "scope": token.scope.as_str(),
-        "created": instant(token.created),
-        "expires": instant(token.expires),
-        "revoked": token.revoked.map(instant),
-        "last_used": token.last_used.map(instant),
-    })
+    ))
 }

@@ -12,6 +12,7 @@ use crate::directory::accounts::{Act, Listed, Selection, Status, Story};
 use crate::directory::assignment::Edit;
 use crate::directory::by_hand::{ByHand, Quota};
 use crate::directory::deletion::Deletion;
+use crate::directory::paging::Span;
 use crate::scim::filter::Filter;
 use crate::scim::schema::ResourceType;
 
@@ -181,7 +182,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
                 list(directory, &Selection::default(), EXPORT, format)
             }
             Command::Import(arguments) => import::run(directory, origin, arguments, json).await,
-            Command::Show { name } => show(&directory.account(&name)?, json),
+            Command::Show { name } => {
+                show(&directory.account(&name, Span::everything()).await?, json)
+            }
             Command::Add {
                 email,
                 name,
@@ -240,7 +243,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
             }
             Command::AutoDelete { dry_run } => {
                 let accounts = match dry_run {
-                    true => directory.due_accounts().await?,
+                    true => directory.due_accounts(Span::everything()).await?.items,
                     false => directory.auto_delete(origin, usize::MAX).await?.0,
                 };
                 let mut rows = Rows::start(Format::of(json), LIST)?;

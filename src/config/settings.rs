@@ -328,6 +328,29 @@ pub(super) static SETTINGS: &[Setting] = &[
         set: |config, value| put(&mut config.log.level, value::level(value)),
     },
     Setting {
+        key: "audit.keep_days",
+        about: "Days after which the server removes rows of the audit; the rest stays provable. 0: it keeps them for ever.",
+        default: "0",
+        set: |config, value| {
+            put(
+                &mut config.directory.audit.keep_days,
+                value::number(value, 0, 36_500),
+            )
+        },
+    },
+    Setting {
+        key: "audit.anchor_file",
+        about: "File in which the server notes the last row of the audit, so that nobody can cut or rewrite it unseen. Put\n\
+                it where who can change the database cannot change it. Relative to the data directory. Empty: none.",
+        default: r#""""#,
+        set: |config, value| {
+            put(
+                &mut config.directory.audit.anchor_file,
+                value::optional_path(value, &config.data_dir),
+            )
+        },
+    },
+    Setting {
         key: "audit.syslog",
         about: "Where every audit row is forwarded to, as RFC 5424: tcp://host:601, tls://host:6514, udp://host:514 or\n\
                 unix:///dev/log. Empty: nowhere.",

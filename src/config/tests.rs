@@ -8,6 +8,7 @@ use toml::Table;
 use super::resolve::{Environment, resolve, stray};
 use super::settings::SETTINGS;
 use super::*;
+use crate::directory::anchor::Policy;
 use crate::directory::places::Seats;
 use crate::directory::throttle;
 use crate::server::syslog::{Destination, Format};
@@ -136,6 +137,8 @@ fn every_key_takes_another_value() {
         format = "logfmt"
         level = "debug"
         [audit]
+        keep_days = 400
+        anchor_file = "/mnt/apart/anchor"
         syslog = "tls://siem.example.com:6514"
         syslog_format = "cef"
         syslog_ca = "siem.pem"
@@ -192,6 +195,10 @@ fn every_key_takes_another_value() {
                 failures: 10,
                 recovery: Duration::from_secs(60),
                 remembered: 1000,
+            },
+            audit: Policy {
+                keep_days: 400,
+                anchor_file: Some("/mnt/apart/anchor".into()),
             },
         },
         log: Log {

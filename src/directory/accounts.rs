@@ -1,19 +1,22 @@
 //! Accounts as the administrator sees them, and what an administrator does to them: preserve, activate, hold, release.
 //! SCIM shows the effect with the next answer. Deleting for good is in `deletion`.
 
+use std::ops::ControlFlow;
+
 use rusqlite::Connection;
 
 use super::audit::{Entry, Origin, Verdict};
 use super::lifecycle::{self, Event};
+use super::paging::{Filling, Page, Span};
 use super::view::View;
 use super::{Directory, Refusal, changed, places};
 use crate::scim::filter::Filter;
 use crate::scim::schema::ResourceType;
 pub use crate::store::accounts::Listed;
-use crate::store::audit::Recorded;
+pub use crate::store::audit::Recorded;
 pub use crate::store::users::Status;
-use crate::store::users::{self, User};
-use crate::store::{self, accounts, audit, groups, lower};
+use crate::store::users::{self, Standing, User};
+use crate::store::{self, accounts, audit::select, groups, lower};
 
 /// What an administrator does to an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +41,22 @@ impl Act {
         }
     }
 
+    /// What it did, for the audit.
+    fn effect(self, after: &Standing) -> &'static str {
+        match self {
+            Self::Preserve => {
+                "an administrator stopped the account; the identity provider cannot undo that"
+            }
+            Self::Activate if after.visible => "an administrator put the account back in use",
+            Self::Activate => {
+                "an administrator leaves the account to the identity provider again: it comes back when that sends the \
+                 person again"
+            }
+            Self::Hold => "an administrator put the account under legal hold; nothing deletes it",
+            Self::Release => "an administrator ended the legal hold",
+        }
+    }
+
     fn event(self) -> Event {
         match self {
             Self::Preserve => Event::Preserved,
@@ -49,7 +68,7 @@ impl Act {
 }
 
 /// Which accounts to list.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Selection {
     /// Those of this status.
     pub status: Option<Status>,
@@ -62,8 +81,10 @@ pub struct Selection {
 pub struct Story {
     /// The account.
     pub account: Listed,
-    /// Its audit rows, in order.
+    /// Its audit rows, in order: the last of them, where not all were wanted.
     pub audit: Vec<Recorded>,
+    /// Whether there are earlier ones.
+    pub earlier: bool,
 }
 
 impl Directory {
@@ -74,31 +95,47 @@ impl Directory {
         selection: &Selection,
         mut each: impl FnMut(Listed) -> Result<(), E>,
     ) -> Result<(), E> {
-        let filter = selection.filter.as_ref();
-        let condition = lower::condition_of_accounts(filter, self.schemas());
-        let judged = filter.filter(|_| !condition.exact);
         self.store.readers.short(|connection| {
-            accounts::each(connection, selection.status, &condition, |account| {
-                let Some(filter) = judged else {
-                    return each(account);
-                };
-                match users::get(connection, &account.id)? {
-                    Some(user) if matches(connection, &self.view, filter, &user)? => each(account),
-                    _ => Ok(()),
-                }
+            walk(connection, &self.view, selection, 0, |account| {
+                each(account).map(ControlFlow::Continue)
             })
         })
     }
 
-    /// The account with this id, or of this username if only one has it, with its story.
-    pub fn account(&self, name: &str) -> Result<Story, Refusal> {
-        self.store.readers.short(|connection| {
-            let id = identified(connection, name)?;
+    /// A page of the same accounts in the same order.
+    pub async fn accounts(
+        &self,
+        selection: &Selection,
+        span: Span,
+    ) -> Result<Page<Listed>, Refusal> {
+        let (view, selection) = (self.view.clone(), selection.clone());
+        let read = move |connection: &Connection| {
+            let mut page = Filling::new(span);
+            walk(connection, &view, &selection, span.after, |account| {
+                Ok::<_, Refusal>(page.take(account.seq, account))
+            })?;
+            Ok(page.done())
+        };
+        self.store.readers.long(read).await
+    }
+
+    /// The account with this id, or of this username if only one has it, and as much of its story as `span` lets, the
+    /// last first.
+    pub async fn account(&self, name: &str, span: Span) -> Result<Story, Refusal> {
+        let name = name.to_owned();
+        let read = move |connection: &Connection| {
+            let id = identified(connection, &name)?;
+            let mut page = Filling::new(span);
+            select::about_user(connection, &id, |row| page.take(row.seq, row))?;
+            let Page { mut items, next } = page.done();
+            items.reverse();
             Ok(Story {
                 account: listed(connection, &id)?,
-                audit: audit::about(connection, &id)?,
+                audit: items,
+                earlier: next.is_some(),
             })
-        })
+        };
+        self.store.readers.long(read).await
     }
 
     /// Does `act` to the account with this id and tells how it is afterwards.
@@ -124,13 +161,37 @@ impl Directory {
             };
             let active = standing.status() == Status::Active;
             user.resource.insert("active".to_owned(), active.into());
-            users::update(connection, &user, false)?;
+            users::update(connection, &user, false, &entry.actor)?;
             let account = listed(connection, &id)?;
+            entry.because(act.effect(&user.standing));
             entry.changes = Some(changed(&shown.fields()?, &account.fields()?));
+            entry.account(Some(&shown), Some(&account))?;
             Ok(account)
         })
         .await
     }
+}
+
+/// Gives the accounts of a selection behind row `after` to `each`, the oldest first, until it has enough.
+pub(super) fn walk<E: From<store::Error>>(
+    connection: &Connection,
+    view: &View,
+    selection: &Selection,
+    after: i64,
+    mut each: impl FnMut(Listed) -> Result<ControlFlow<()>, E>,
+) -> Result<(), E> {
+    let filter = selection.filter.as_ref();
+    let condition = lower::condition_of_accounts(filter, &view.schemas);
+    let judged = filter.filter(|_| !condition.exact);
+    accounts::each(connection, selection.status, &condition, after, |account| {
+        let Some(filter) = judged else {
+            return each(account);
+        };
+        match users::get(connection, &account.id)? {
+            Some(user) if matches(connection, view, filter, &user)? => each(account),
+            _ => Ok(ControlFlow::Continue(())),
+        }
+    })
 }
 
 /// The user with this id, hidden or not, whose name the audit row then has.

@@ -7,6 +7,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 use rusqlite::Connection;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::accounts::{Listed, existing, listed};
@@ -18,7 +19,7 @@ use crate::store::users::{self, Assignment, Status, User};
 use crate::store::{self, profiles, storages};
 
 /// What an account was given, in the words of scripts.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 pub struct Given {
     /// Name of the mapping that decided, at that time; none: it was given by hand.
     pub mapping: Option<String>,
@@ -153,11 +154,13 @@ pub(super) fn assign(
         assignment: to,
         ..user
     };
-    users::update(connection, &user, false)?;
+    users::update(connection, &user, false, &entry.actor)?;
     let new = Given::of(connection, &user.assignment)?;
     entry.because(format!("from {old} to {new}"));
     entry.changes = Some(changed(&fields(&old)?, &fields(&new)?));
-    listed(connection, &user.id)
+    let account = listed(connection, &user.id)?;
+    entry.account(Some(&shown), Some(&account))?;
+    Ok(account)
 }
 
 fn fields(given: &Given) -> Result<serde_json::Value, Refusal> {

@@ -12,9 +12,11 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use rusqlite::Connection;
 
+use super::accounts::Listed;
+use super::paging::{Filling, Page, Span};
 use super::throttle::Network;
 use super::tokens::Denied;
-use super::{Clock, Directory, Refusal};
+use super::{Clock, Directory, Refusal, feed};
 use crate::scim::Object;
 use crate::store::audit::{self, Row};
 pub use crate::store::audit::{Recorded, Verdict};
@@ -29,6 +31,8 @@ pub struct Origin {
     pub actor: String,
     /// The address, or `cli`.
     pub source: String,
+    /// Status of the answer to an administrator's act that is done; 0 for a command.
+    pub status: u16,
     /// What came of it, once that is known.
     pub outcome: Outcome,
 }
@@ -42,6 +46,12 @@ impl Outcome {
     pub fn tell(&self, verdict: Verdict, reason: &str) {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *told = Some((verdict, reason.to_owned()));
+    }
+
+    /// Whether anything was told: the audit has its row, or is to have none.
+    pub fn is_told(&self) -> bool {
+        let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.is_some()
     }
 
     /// The verdict and the reason, if anything was told.
@@ -58,6 +68,7 @@ impl Origin {
             request_id: request_id(),
             actor: actor.into(),
             source: source.into(),
+            status: 0,
             outcome: Outcome::default(),
         }
     }
@@ -104,7 +115,8 @@ pub struct Entry {
     pub target_name: Option<String>,
     /// What came of it.
     pub verdict: Verdict,
-    /// Status of the answer when it succeeds, or of a refusal that the directory does not see.
+    /// Status of the answer when it succeeds, or of a refusal that the directory does not see; 0 leaves it to the
+    /// origin.
     pub status: u16,
     /// SCIM error type of such a refusal.
     pub scim_type: Option<&'static str>,
@@ -114,6 +126,10 @@ pub struct Entry {
     pub changes: Option<Object>,
     /// The decision of the mappings.
     pub mapping: Option<Object>,
+    /// The account before and after, for the change feed.
+    account: Option<Object>,
+    /// Who asks. The directory knows it once the change is made.
+    pub(super) actor: String,
 }
 
 impl Entry {
@@ -130,6 +146,8 @@ impl Entry {
             reasons: Vec::new(),
             changes: None,
             mapping: None,
+            account: None,
+            actor: String::new(),
         }
     }
 
@@ -155,6 +173,16 @@ impl Entry {
         }
     }
 
+    /// Takes the account as it was and as it is.
+    pub(super) fn account(
+        &mut self,
+        before: Option<&Listed>,
+        after: Option<&Listed>,
+    ) -> Result<(), store::Error> {
+        self.account = Some(feed::together(before, after)?);
+        Ok(())
+    }
+
     /// Names the attributes that were not stored. Names only: their values are dropped.
     pub fn skipped(&mut self, names: &[String]) {
         if !names.is_empty() {
@@ -164,6 +192,12 @@ impl Entry {
 
     /// The row of a change that was made at `at`.
     pub(super) fn row(&self, at: Timestamp, origin: &Origin) -> Row {
+        let changed: Vec<_> = self.changes.iter().flat_map(Object::keys).collect();
+        let reason = match (self.reasons.as_slice(), changed.as_slice()) {
+            ([], []) => "done as asked".to_owned(),
+            ([], changed) => format!("changed: {}", listed(changed)),
+            (reasons, _) => reasons.join("; "),
+        };
         Row {
             at,
             request_id: origin.request_id.clone(),
@@ -174,11 +208,15 @@ impl Entry {
             target_id: self.target_id.clone(),
             target_name: self.target_name.clone(),
             verdict: self.verdict,
-            status: self.status,
+            status: match self.status {
+                0 => origin.status,
+                status => status,
+            },
             scim_type: self.scim_type,
-            reason: self.reasons.join("; "),
+            reason,
             changes: self.changes.clone(),
             mapping: self.mapping.clone(),
+            account: self.account.clone(),
         }
     }
 }
@@ -228,18 +266,15 @@ where
     }
 
     fn refused(&mut self, connection: &Connection, why: &Refusal) -> Result<(), store::Error> {
+        self.entry.changes = None;
+        self.entry.account = None;
+        self.entry.reasons.insert(0, why.to_string());
         let mut row = self.entry.row((self.clock)(), &self.origin);
-        row.changes = None;
         row.status = why.status();
         row.scim_type = why.scim_type().map(crate::scim::ScimType::as_str);
         row.verdict = match row.status {
             500.. => Verdict::Failed,
             _ => Verdict::Refused,
-        };
-        let reason = why.to_string();
-        row.reason = match row.reason.is_empty() {
-            true => reason,
-            false => format!("{reason}; {}", row.reason),
         };
         audit::append(connection, &row)?;
         self.origin.outcome.tell(row.verdict, &row.reason);
@@ -252,9 +287,10 @@ impl Directory {
     pub(super) async fn change<T: Send + 'static>(
         &self,
         origin: &Origin,
-        entry: Entry,
+        mut entry: Entry,
         change: impl FnOnce(&Connection, &mut Entry, Timestamp) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
+        entry.actor.clone_from(&origin.actor);
         self.store
             .writer
             .submit(Audited {
@@ -266,11 +302,52 @@ impl Directory {
             .await
     }
 
+    /// A page of the audit, the oldest row first.
+    pub async fn audit(&self, span: Span) -> Result<Page<Recorded>, Refusal> {
+        let read = move |connection: &Connection| {
+            let mut page = Filling::new(span);
+            audit::select::behind(connection, span.after, |row| page.take(row.seq, row))?;
+            Ok(page.done())
+        };
+        self.store.readers.long(read).await
+    }
+
     /// Writes the row of a request that was refused before the directory saw it: too large, broken JSON, a scope that
     /// does not reach. Comes back once the row is durable.
     pub async fn refused(&self, origin: &Origin, mut entry: Entry) -> Result<(), Refusal> {
         entry.verdict = Verdict::Refused;
+        self.note(origin, entry).await
+    }
+
+    /// Writes the row of an act that changed something outside the tables, or all of them: a start, a stop, a migration,
+    /// a restore. Comes back once the row is durable.
+    pub async fn note(&self, origin: &Origin, entry: Entry) -> Result<(), Refusal> {
         self.change(origin, entry, |_, _, _| Ok(())).await
+    }
+
+    /// The server is about to serve `scim` and `admin`, URLs. Nobody is served before this is in the audit.
+    pub async fn started(&self, scim: &str, admin: &str) -> Result<(), Refusal> {
+        let mut entry = Entry::new("server.start", 0);
+        entry.because(format!(
+            "Scimlite {} serves SCIM at {scim} and the administrator at {admin}, on a database of schema {}",
+            env!("CARGO_PKG_VERSION"),
+            store::migrate::PRESENT.version()
+        ));
+        self.note(&Origin::server(), entry).await?;
+        self.anchor(true).await;
+        Ok(())
+    }
+
+    /// The server has answered its last request. What lags behind is written, then the row of the stop, then the head
+    /// is noted.
+    pub async fn stopped(&self) {
+        self.settle(true).await;
+        let mut entry = Entry::new("server.stop", 0);
+        entry.because("told to stop; what was asked for before was done");
+        if let Err(error) = self.note(&Origin::server(), entry).await {
+            tracing::error!(%error, "the stop is not in the audit");
+        }
+        self.anchor(true).await;
     }
 }
 

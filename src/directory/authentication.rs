@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::{hmac, rand};
 use jiff::Timestamp;
 use rusqlite::Connection;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::secret::Presented;
 use super::throttle::Slowed;
@@ -109,6 +109,12 @@ impl Verified {
         Some(presented.has_tag(&self.key, &digest.tag))
     }
 
+    /// Waits until argon2 may run.
+    pub(super) async fn turn(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let turn = Arc::clone(&self.runs).acquire_owned().await;
+        turn.map_err(|error| failed(&error))
+    }
+
     fn note_use(&self, id: &str, now: Timestamp) {
         let mut used = self.used();
         match used.get_mut(id) {
@@ -132,6 +138,25 @@ impl Verified {
         let due = used.iter().filter(|(_, last)| due(last));
         due.map(|(id, last)| (id.clone(), last.at)).collect()
     }
+}
+
+/// Runs argon2 in its turn, off the async threads.
+pub(super) async fn run<T: Send + 'static>(
+    turn: OwnedSemaphorePermit,
+    argon2: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    tokio::task::spawn_blocking(move || {
+        let done = argon2();
+        // Not before: a client that hangs up does not end the work.
+        drop(turn);
+        done
+    })
+    .await
+    .map_err(|error| failed(&error))
+}
+
+fn failed(error: &dyn fmt::Display) -> Refusal {
+    Refusal::Failed(format!("argon2: {error}"))
 }
 
 impl Directory {
@@ -199,11 +224,7 @@ impl Directory {
         if !presented.resembles(&token.phc, token.fingerprint) {
             return Ok(Answer::Wrong);
         }
-        let failed = |error: &dyn fmt::Display| Refusal::Failed(format!("argon2: {error}"));
-        let run = Arc::clone(&self.verified.runs)
-            .acquire_owned()
-            .await
-            .map_err(|error| failed(&error))?;
+        let turn = self.verified.turn().await?;
         // While it waited, another request may have verified the token, or failed from the same address.
         if let Some(known) = self.verified.known(token, presented) {
             return Ok(answer(known));
@@ -212,14 +233,7 @@ impl Directory {
             return Ok(Answer::Slowed(slowed));
         }
         let argon2 = presented.argon2(token.phc.clone());
-        let right = tokio::task::spawn_blocking(move || {
-            let right = argon2();
-            // Not before: a client that hangs up does not end the work.
-            drop(run);
-            right
-        })
-        .await
-        .map_err(|error| failed(&error))?;
+        let right = run(turn, argon2).await?;
         if right {
             let digest = Digest {
                 phc: token.phc.clone(),

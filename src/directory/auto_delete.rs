@@ -1,13 +1,15 @@
 //! Auto-delete (design §3.10): what its profile does to an account that stays preserved for too long. Daily in the
 //! server, and by command; never under legal hold.
 
+use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::accounts::{Listed, existing, listed};
+use super::accounts::{Listed, Selection, Status, existing, listed, walk};
 use super::audit::{Entry, Origin};
 use super::deletion::remove;
+use super::paging::{Filling, Page, Span};
 use super::{Directory, Refusal};
 use crate::store::{self, accounts, audit, text};
 
@@ -20,7 +22,7 @@ const AT_ONCE: usize = 1000;
 /// accounts due that are not; a person has a day to set it right.
 const LEAP: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// When the server deletes.
+/// When the server does what it does once a day, and deletes or prunes by the clock.
 #[derive(Default)]
 pub struct Daily(Mutex<Times>);
 
@@ -34,7 +36,7 @@ struct Times {
 
 /// What is to be done now.
 #[derive(Debug, PartialEq, Eq)]
-enum Turn {
+pub(super) enum Turn {
     Run,
     Wait,
     /// The clock leapt: a day from now.
@@ -48,7 +50,7 @@ impl Daily {
 
     /// Whether a run is due: the first, and one a day later. A clock that was set back does not put it off, one that
     /// leapt forward does. `alive` is the last sign of life in the file; it is asked for at the start only.
-    fn turn(
+    pub(super) fn turn(
         &self,
         now: Timestamp,
         alive: impl FnOnce() -> Result<Option<Timestamp>, Refusal>,
@@ -68,15 +70,31 @@ impl Daily {
             .is_none_or(|began| now.duration_since(began).abs() >= DAY);
         Ok(if due { Turn::Run } else { Turn::Wait })
     }
+
+    /// Notes that the run that began at `now` is complete.
+    pub(super) fn done(&self, now: Timestamp) {
+        self.times().began = Some(now);
+    }
 }
 
 impl Directory {
-    /// The accounts that are due to be deleted. Changes nothing.
-    pub async fn due_accounts(&self) -> Result<Vec<Listed>, Refusal> {
-        let now = self.now();
+    /// A page of the accounts that are due to be deleted. Changes nothing.
+    pub async fn due_accounts(&self, span: Span) -> Result<Page<Listed>, Refusal> {
+        let (view, now) = (self.view.clone(), text::instant(self.now()));
+        let preserved = Selection {
+            status: Some(Status::Preserved),
+            filter: None,
+        };
         let read = move |connection: &rusqlite::Connection| {
-            let due = accounts::due(connection, now, usize::MAX)?;
-            due.iter().map(|id| listed(connection, id)).collect()
+            let mut page = Filling::new(span);
+            walk(connection, &view, &preserved, span.after, |account| {
+                let due = account.delete_due.as_ref().is_some_and(|due| *due <= now);
+                Ok::<_, Refusal>(match due {
+                    true => page.take(account.seq, account),
+                    false => ControlFlow::Continue(()),
+                })
+            })?;
+            Ok(page.done())
         };
         self.store.readers.long(read).await
     }
@@ -148,7 +166,7 @@ impl Directory {
         let origin = Origin::server();
         let (deleted, complete) = self.auto_delete(&origin, AT_ONCE).await?;
         if complete {
-            self.daily.times().began = Some(now);
+            self.daily.done(now);
         }
         if !deleted.is_empty() {
             tracing::info!(
@@ -176,7 +194,7 @@ mod tests {
             let turn = daily.turn(at(*hour), || Ok(alive.map(at))).unwrap();
             assert_eq!(turn, *expected, "hour {hour} of {looks:?}");
             if turn == Turn::Run {
-                daily.times().began = Some(at(*hour));
+                daily.done(at(*hour));
             }
         }
     }

@@ -62,7 +62,7 @@ pub fn restore_backup(
         }
         let mut entry = Entry::new("appliance.restore", 0);
         entry.because(format!("restored from {}", file.display()));
-        let ends = |head: &audit::Head| json!({"audit_seq": head.seq, "audit_hash": head.hash});
+        let ends = |head: &audit::Link| json!({"audit_seq": head.seq, "audit_hash": head.hash});
         let before = exchange.before.as_ref().map_or(json!({}), ends);
         entry.changes = Some(changed(&before, &ends(&exchange.after)));
         audit::append(connection, &entry.row(now, origin)).map(drop)

@@ -96,6 +96,7 @@ impl Directory {
             }
             .insert(plan.attributes, plan.standing, plan.assignment)?;
             let account = listed(connection, &user.id)?;
+            entry.because("made by hand; the identity provider adopts it with its first write");
             entry.changes = Some(changed(&serde_json::Value::Null, &account.fields()?));
             Ok(account)
         })

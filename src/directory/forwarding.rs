@@ -5,14 +5,14 @@ use rusqlite::Connection;
 use super::audit::Recorded;
 use super::{Directory, Refusal};
 use crate::store::writer::Job;
-use crate::store::{self, audit, forwarding};
+use crate::store::{self, audit::select, forwarding};
 
 impl Directory {
     /// The audit rows after `seq`, `most` of them, in their order.
     pub fn audit_after(&self, seq: i64, most: usize) -> Result<Vec<Recorded>, Refusal> {
         self.store
             .readers
-            .short(|connection| Ok(audit::after(connection, seq, most)?))
+            .short(|connection| Ok(select::after(connection, seq, most)?))
     }
 
     /// The last audit row that `destination` is known to have; 0 for none.

@@ -123,7 +123,9 @@ impl Directory {
         self.change(origin, entry, move |connection, entry, now| {
             let group = existing(connection, entry, &view, &id, &condition)?;
             let members = groups::member_count(connection, group.seq)?;
-            entry.because(format!("it had {members} members, who stay"));
+            entry.because(format!(
+                "the identity provider deleted the group; its {members} members stay"
+            ));
             entry.changes = Some(resource::changes(&group.resource, &Object::new()));
             groups::touch_parents(connection, group.seq, now)?;
             Ok(groups::delete(connection, &group)?)
@@ -188,6 +190,7 @@ impl<'a> Change<'a> {
         };
         group.seq = groups::insert(self.connection, &group)?;
         self.entry.target_id = Some(group.id.clone());
+        self.entry.because("the identity provider sent a new group");
         self.carry_out(group.seq, &MemberChange::Add(members))?;
         let changes = self.tell(resource::changes(&Object::new(), &group.resource));
         self.entry.changes = Some(changes);
@@ -218,6 +221,9 @@ impl<'a> Change<'a> {
             self.entry.because("it was already so");
             return Ok(before);
         }
+        let changed: Vec<_> = changes.keys().collect();
+        let sentence = format!("the identity provider changed {}", listed(&changed));
+        self.entry.because(sentence);
         self.entry.changes = Some(changes);
         let group = Group {
             resource: attributes,

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use rusqlite::Connection;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::assignment::{Given, Shifts};
@@ -19,7 +20,7 @@ use crate::store::lower;
 use crate::store::users::{self, Assignment, User};
 
 /// What the mappings would do to the present users.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Impact {
     /// Users that SCIM sees.
     pub users: u64,
@@ -35,7 +36,7 @@ pub struct Impact {
 }
 
 /// Whom a mapping would take.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Takes {
     /// Its place, from 1.
     pub position: usize,
@@ -48,7 +49,7 @@ pub struct Takes {
 }
 
 /// Users who have one thing and would be given another.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Moves {
     /// What they have.
     pub old: Given,

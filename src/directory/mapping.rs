@@ -2,7 +2,9 @@
 //! §3.5). The decision is kept in words that hold attribute names and never a value that was sent.
 
 use rusqlite::Connection;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 
 use super::Refusal;
 use super::audit::{Entry, listed};
@@ -24,7 +26,8 @@ pub enum Seen<'a> {
 }
 
 /// A mapping that was tried.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "MappingTried")]
 pub struct Tried {
     /// Its name.
     pub mapping: String,
@@ -44,34 +47,48 @@ pub struct Decision {
     pub tried: Vec<Tried>,
 }
 
+/// A decision as `mapping test` shows it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "MappingDecision")]
+pub struct Shown {
+    /// Name of the mapping that takes the user; null: none does, and the user would be refused.
+    mapping: Option<String>,
+    /// Name of its profile.
+    profile: Option<String>,
+    /// Name of its storage.
+    storage: Option<String>,
+    /// The account's own quota in GB; 0 is unlimited; null follows the profile.
+    quota_gb: Option<i64>,
+    /// The mappings that were tried, from the top.
+    tried: Vec<Tried>,
+    /// Whether the answer is sure: none above it looks at an attribute that is not kept.
+    known: bool,
+}
+
 impl Decision {
-    /// The decision as the audit and `mapping test` show it.
-    pub fn to_json(&self) -> Object {
-        let tried = self.tried.iter().map(
-            |tried| json!({"mapping": tried.mapping, "matched": tried.matched, "why": tried.why}),
-        );
-        let tried: Vec<_> = tried.collect();
+    /// The decision as it is shown.
+    pub fn shown(&self) -> Shown {
         let winner = self.winner.as_ref();
-        let mut decision = Object::new();
-        let mut insert = |name: &str, value: Value| decision.insert(name.to_owned(), value);
-        insert(
-            "mapping",
-            winner.map(|mapping| mapping.name.as_str()).into(),
-        );
-        insert(
-            "profile",
-            winner.map(|mapping| mapping.profile_name.as_str()).into(),
-        );
-        insert(
-            "storage",
-            winner.map(|mapping| mapping.storage_name.as_str()).into(),
-        );
-        insert(
-            "quota_gb",
-            winner.and_then(|mapping| mapping.quota_gb).into(),
-        );
-        insert("tried", tried.into());
-        decision
+        Shown {
+            mapping: winner.map(|mapping| mapping.name.clone()),
+            profile: winner.map(|mapping| mapping.profile_name.clone()),
+            storage: winner.map(|mapping| mapping.storage_name.clone()),
+            quota_gb: winner.and_then(|mapping| mapping.quota_gb),
+            tried: self.tried.clone(),
+            known: self.known,
+        }
+    }
+
+    /// The decision as the audit keeps it.
+    pub fn recorded(&self) -> Object {
+        // Its fields always serialise, to an object.
+        match serde_json::to_value(self.shown()) {
+            Ok(Value::Object(mut decision)) => {
+                decision.shift_remove("known");
+                decision
+            }
+            _ => Object::new(),
+        }
     }
 }
 
@@ -221,7 +238,7 @@ pub fn classify(
     entry: &mut Entry,
 ) -> Result<Assignment, Refusal> {
     let decision = Rules::new(mappings::all(connection)?, schemas).decide(Seen::Sent(parsed));
-    entry.mapping = Some(decision.to_json());
+    entry.mapping = Some(decision.recorded());
     let Some(mapping) = decision.winner else {
         entry.because(format!("attributes seen: {}", listed(&parsed.names())));
         return Err(Error::new(

@@ -2,6 +2,8 @@
 //! decide is in [`mapping`](super::mapping).
 
 use rusqlite::Connection;
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::audit::{Entry, Origin};
@@ -80,7 +82,12 @@ impl NewMapping {
 /// them (design §3.5, §8).
 pub fn split_values(list: &str) -> Vec<String> {
     let separator = if list.contains(';') { ';' } else { ',' };
-    list.split(separator)
+    trimmed(list.split(separator))
+}
+
+/// Values without blanks around them, and without empty ones.
+pub fn trimmed<'a>(values: impl Iterator<Item = &'a str>) -> Vec<String> {
+    values
         .map(str::trim)
         .filter(|value| !value.is_empty())
         .map(str::to_owned)
@@ -88,23 +95,54 @@ pub fn split_values(list: &str) -> Vec<String> {
 }
 
 /// A mapping as scripts see it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Mapping")]
+pub struct Shown {
+    /// Its name.
+    name: String,
+    /// Whether it takes any user.
+    any: bool,
+    /// It takes who has one of `values` under this name.
+    attribute: Option<String>,
+    /// The values.
+    values: Option<Vec<String>>,
+    /// It takes whom this SCIM filter matches.
+    filter: Option<String>,
+    /// Name of the profile.
+    profile: String,
+    /// Name of the storage.
+    storage: String,
+    /// The account's own quota in GB; 0 is unlimited; null follows the profile.
+    quota_gb: Option<i64>,
+    /// Whether the local product shall send an activation mail.
+    activation_email: bool,
+}
+
+impl From<&Mapping> for Shown {
+    fn from(mapping: &Mapping) -> Self {
+        let (any, attribute, values, filter) = match mapping.condition.clone() {
+            Condition::Any => (true, None, None, None),
+            Condition::Attribute { name, values } => (false, Some(name), Some(values), None),
+            Condition::Filter(filter) => (false, None, None, Some(filter)),
+        };
+        Self {
+            name: mapping.name.clone(),
+            any,
+            attribute,
+            values,
+            filter,
+            profile: mapping.profile_name.clone(),
+            storage: mapping.storage_name.clone(),
+            quota_gb: mapping.quota_gb,
+            activation_email: mapping.activation_email,
+        }
+    }
+}
+
+/// A mapping as scripts see it, as JSON.
 pub fn to_json(mapping: &Mapping) -> Value {
-    let (any, attribute, values, filter) = match &mapping.condition {
-        Condition::Any => (true, None, None, None),
-        Condition::Attribute { name, values } => (false, Some(name), Some(values), None),
-        Condition::Filter(filter) => (false, None, None, Some(filter)),
-    };
-    json!({
-        "name": mapping.name,
-        "any": any,
-        "attribute": attribute,
-        "values": values,
-        "filter": filter,
-        "profile": mapping.profile_name,
-        "storage": mapping.storage_name,
-        "quota_gb": mapping.quota_gb,
-        "activation_email": mapping.activation_email,
-    })
+    // Its fields always serialise.
+    serde_json::to_value(Shown::from(mapping)).unwrap_or_default()
 }
 
 /// What an administrator should know about the rules as they stand: sentences.
@@ -148,9 +186,10 @@ impl Directory {
         origin: &Origin,
         new: NewMapping,
     ) -> Result<(Vec<Mapping>, usize), Refusal> {
-        let new = new.checked(self.schemas())?;
+        let schemas = self.view.schemas.clone();
         let entry = Entry::new("mapping.add", 0).about("mapping", None);
         self.change(origin, entry, move |connection, entry, _| {
+            let new = new.checked(&schemas)?;
             entry.target_name = Some(new.name.clone());
             let (mut mappings, place) = with_new(connection, new, None)?;
             if let Some(mapping) = mappings.get_mut(place - 1) {
@@ -179,13 +218,13 @@ impl Directory {
         name: &str,
         mut edit: Edit,
     ) -> Result<Mapping, Refusal> {
-        if let Some(name) = &mut edit.name {
-            *name = checked("mapping", name)?;
-        }
         let name = name.to_owned();
         let entry = Entry::new("mapping.edit", 0).about("mapping", None);
         self.change(origin, entry, move |connection, entry, _| {
             entry.target_name = Some(name.clone());
+            if let Some(name) = &mut edit.name {
+                *name = checked("mapping", name)?;
+            }
             let mappings = table::all(connection)?;
             let place = place_of(&mappings, &name)?;
             let before = mappings.get(place).ok_or_else(|| not_found(&name))?;

@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod accounts;
+pub mod anchor;
 pub mod assignment;
 pub mod audit;
 mod authentication;
@@ -14,8 +15,10 @@ pub mod backup;
 pub mod by_hand;
 pub mod deletion;
 pub mod expiry;
+pub mod feed;
 mod forwarding;
 pub mod groups;
+pub mod history;
 pub mod impact;
 pub mod import;
 pub mod lifecycle;
@@ -23,8 +26,10 @@ pub mod mapping;
 pub mod mappings;
 mod names;
 pub mod overview;
+pub mod paging;
 pub mod places;
 pub mod profiles;
+mod pruning;
 pub mod reading;
 pub mod reclassify;
 pub mod refusal;
@@ -36,6 +41,8 @@ pub mod throttle;
 pub mod tokens;
 pub mod users;
 pub mod view;
+#[cfg(test)]
+mod world;
 
 use std::sync::Arc;
 
@@ -73,6 +80,8 @@ pub struct Settings {
     pub seats: Seats,
     /// Failed authentications.
     pub throttle: throttle::Limits,
+    /// How the audit is kept by the server.
+    pub audit: anchor::Policy,
 }
 
 impl Default for Settings {
@@ -81,6 +90,7 @@ impl Default for Settings {
             longest_days: tokens::DEFAULT_DAYS,
             seats: Seats::default(),
             throttle: throttle::Limits::default(),
+            audit: anchor::Policy::default(),
         }
     }
 }
@@ -96,6 +106,9 @@ pub struct Directory {
     denials: audit::Denials,
     announced: expiry::Announced,
     daily: auto_delete::Daily,
+    feed: feed::Feed,
+    noted: anchor::Noted,
+    pruned: auto_delete::Daily,
 }
 
 impl Directory {
@@ -116,6 +129,9 @@ impl Directory {
             denials: audit::Denials::default(),
             announced: expiry::Announced::default(),
             daily: auto_delete::Daily::default(),
+            feed: feed::Feed::default(),
+            noted: anchor::Noted::default(),
+            pruned: auto_delete::Daily::default(),
         })
     }
 
@@ -147,7 +163,8 @@ impl Directory {
 
     /// Writes what lags behind on purpose: when tokens were used last, and refused authentications that repeated
     /// within the last minute; with `closing` whether or not the minute is over. Announces the ends of tokens, and
-    /// deletes once a day what is due to be deleted. The server calls it at its start and now and then.
+    /// deletes and prunes once a day what is due, and notes the head of the audit. The server calls
+    /// it at its start and now and then.
     pub async fn settle(&self, closing: bool) {
         let (used, denials) = tokio::join!(self.flush_used(closing), self.flush_denials(closing));
         for error in [used.err(), denials.err()].into_iter().flatten() {
@@ -162,6 +179,10 @@ impl Directory {
         if let Err(error) = self.auto_delete_daily().await {
             tracing::error!(%error, "cannot delete the accounts that are due; it is tried again");
         }
+        if let Err(error) = self.prune_daily().await {
+            tracing::error!(%error, "cannot prune the audit; it is tried again");
+        }
+        self.anchor(false).await;
     }
 
     /// Whether the writer answers: a job of its own goes through it, without a change.

@@ -2,9 +2,11 @@
 //! account or activates one asks here, in the transaction that does it, so that no two take the same place.
 
 use rusqlite::Connection;
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use super::Refusal;
 use super::audit::Entry;
+use super::{Directory, Refusal};
 use crate::store::profiles::{self, Counts, Profile};
 use crate::store::users::{Standing, Status};
 
@@ -23,6 +25,34 @@ impl Default for Seats {
             active: None,
             preserved_percent: 10,
         }
+    }
+}
+
+/// The seats, and the accounts that take them.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Seats")]
+pub struct Taken {
+    /// Active accounts at the most; null: any number, and any number of preserved ones.
+    pub seats: Option<i64>,
+    /// Preserved accounts on top of them, in percent of the seats.
+    pub preserved_percent: i64,
+    /// Accounts of all profiles.
+    #[serde(flatten)]
+    pub accounts: Counts,
+}
+
+impl Directory {
+    /// The seats of the appliance, and how many of them are taken.
+    pub fn seats(&self) -> Result<Taken, Refusal> {
+        let Seats {
+            active,
+            preserved_percent,
+        } = self.settings.seats;
+        Ok(Taken {
+            seats: active,
+            preserved_percent,
+            accounts: self.store.readers.short(profiles::counts)?,
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Profiles: the administrator's acts on them.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::audit::{Entry, Origin};
 use super::names::{checked, in_use, taken};
@@ -41,14 +41,8 @@ impl Settings {
 
 /// A profile as scripts see it.
 pub fn to_json(profile: &Profile) -> Value {
-    json!({
-        "name": profile.name,
-        "max_users": profile.max_users,
-        "quota_gb": profile.quota_gb,
-        "delete_after_days": profile.delete_after_days,
-        "active_accounts": profile.accounts.active,
-        "preserved_accounts": profile.accounts.preserved,
-    })
+    // Its fields always serialise.
+    serde_json::to_value(profile).unwrap_or_default()
 }
 
 impl Directory {
@@ -59,9 +53,10 @@ impl Directory {
         name: &str,
         settings: Settings,
     ) -> Result<Profile, Refusal> {
-        let name = checked("profile", name)?;
+        let name = name.to_owned();
         let entry = Entry::new("profile.add", 0).about("profile", None);
         self.change(origin, entry, move |connection, entry, _| {
+            let name = checked("profile", &name)?;
             entry.target_name = Some(name.clone());
             if table::named(connection, &name)?.is_some() {
                 return Err(taken("profile", &name));
@@ -89,13 +84,13 @@ impl Directory {
         name: &str,
         mut settings: Settings,
     ) -> Result<Profile, Refusal> {
-        if let Some(name) = &mut settings.name {
-            *name = checked("profile", name)?;
-        }
         let name = name.to_owned();
         let entry = Entry::new("profile.edit", 0).about("profile", None);
         self.change(origin, entry, move |connection, entry, _| {
             entry.target_name = Some(name.clone());
+            if let Some(name) = &mut settings.name {
+                *name = checked("profile", name)?;
+            }
             let before = existing(connection, &name)?;
             let mut after = before.clone();
             settings.apply(&mut after);

@@ -7,12 +7,14 @@
 use std::sync::Arc;
 
 use rusqlite::Connection;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::accounts::{existing, found, matches};
 use super::assignment::{Given, Shifts, assign};
 use super::audit::{Entry, Origin, Verdict};
 use super::mapping::{Decision, Rules, Seen};
+use super::paging::Span;
 use super::view::View;
 use super::{Directory, Refusal};
 use crate::scim::filter::Filter;
@@ -21,7 +23,7 @@ use crate::store::users::{self, Assignment, User};
 use crate::store::{self, lower, mappings};
 
 /// Users that are read at once.
-const PAGE: u64 = 256;
+const PAGE: usize = 256;
 
 /// Which accounts the mappings shall decide about.
 #[derive(Debug)]
@@ -51,13 +53,14 @@ pub enum Outcome {
 }
 
 /// An account that moves, or should and does not.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Reclassified {
     /// Its id.
     pub id: String,
     /// userName.
     pub email: String,
     /// What became of it.
+    #[schemars(with = "String")]
     pub outcome: Outcome,
     /// What it had.
     pub old: Given,
@@ -68,7 +71,7 @@ pub struct Reclassified {
 }
 
 /// How many accounts came out how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 pub struct Tally {
     /// [`Outcome::Moved`]
     pub moved: u64,
@@ -147,22 +150,26 @@ pub(super) fn fate(rules: &Rules<'_>, user: &User, named: bool) -> Fate {
 impl Directory {
     /// Has the mappings decide about present accounts and moves those that belong elsewhere, the oldest first, each in
     /// a transaction and with an audit row of its own. `each` is told of those that move, should and cannot, or are
-    /// taken by none; the others are counted. With `dry_run` it tells the same and changes nothing.
+    /// taken by none; the others are counted. With `dry_run` it tells the same and changes nothing. It stops where
+    /// `span` ends, and gives the place to go on from if there may be more.
     pub async fn reclassify<E: From<Refusal>>(
         &self,
         origin: &Origin,
         which: Which,
         dry_run: bool,
+        span: Span,
         mut each: impl FnMut(Reclassified) -> Result<(), E>,
-    ) -> Result<Tally, E> {
+    ) -> Result<(Tally, Option<i64>), E> {
         let named = matches!(which, Which::Named(_));
         let which = Arc::new(which);
         let mut tally = Tally::default();
         let mut shifts = dry_run.then(Shifts::default);
-        let mut after = Some(0);
-        while let Some(seq) = after {
+        let (mut after, mut left) = (Some(span.after), span.most);
+        while let Some(seq) = after.filter(|_| left > 0) {
             let judged;
-            (judged, after) = self.judge(Arc::clone(&which), seq).await?;
+            let most = left.min(PAGE);
+            (judged, after) = self.judge(Arc::clone(&which), seq, most).await?;
+            left -= most;
             for (user, mut fate) in judged {
                 let mut why = None;
                 if let Some(to) = &fate.assignment {
@@ -191,15 +198,16 @@ impl Directory {
                 }
             }
         }
-        Ok(tally)
+        Ok((tally, after))
     }
 
-    /// The users of a page behind row `after` with what the mappings say about each, and the row of its last; none if
+    /// The users of a page of `most` behind row `after` with what the mappings say about each, and the row of its last; none if
     /// there is no page behind it.
     async fn judge(
         &self,
         which: Arc<Which>,
         after: i64,
+        most: usize,
     ) -> Result<(Vec<(User, Fate)>, Option<i64>), Refusal> {
         let view = self.view.clone();
         let read = move |connection: &Connection| {
@@ -212,7 +220,7 @@ impl Directory {
                     users.dedup_by_key(|user| user.seq);
                     (users, None)
                 }
-                Which::Present(filter) => page(connection, &view, filter.as_ref(), after)?,
+                Which::Present(filter) => page(connection, &view, filter.as_ref(), after, most)?,
             };
             let named = matches!(*which, Which::Named(_));
             let judged = users.into_iter().map(|user| {
@@ -233,7 +241,7 @@ impl Directory {
             let user = existing(connection, entry, &id)?;
             let rules = Rules::new(mappings::all(connection)?, &schemas);
             let fate = fate(&rules, &user, named);
-            entry.mapping = fate.decision.as_ref().map(Decision::to_json);
+            entry.mapping = fate.decision.as_ref().map(Decision::recorded);
             match fate.assignment {
                 Some(to) => {
                     let mapping = to.mapping.as_deref().unwrap_or_default();
@@ -265,26 +273,33 @@ impl Directory {
     }
 }
 
-/// A page of the users that SCIM sees and `filter` matches behind row `after`, and the row of the last that was looked
+/// A page of `most` of the users that SCIM sees and `filter` matches behind row `after`, and the row of the last that was looked
 /// at; none if none was.
 fn page(
     connection: &Connection,
     view: &View,
     filter: Option<&Filter>,
     after: i64,
+    most: usize,
 ) -> Result<(Vec<User>, Option<i64>), Refusal> {
     let condition = lower::condition(filter, ResourceType::User, &view.schemas);
     let (mut users, mut last) = (Vec::new(), None);
-    users::each_present(connection, &condition, after, Some(PAGE), |user| {
-        last = Some(user.seq);
-        let matches = match filter.filter(|_| !condition.exact) {
-            None => true,
-            Some(filter) => matches(connection, view, filter, &user)?,
-        };
-        if matches {
-            users.push(user);
-        }
-        Ok::<_, store::Error>(())
-    })?;
+    users::each_present(
+        connection,
+        &condition,
+        after,
+        u64::try_from(most).ok(),
+        |user| {
+            last = Some(user.seq);
+            let matches = match filter.filter(|_| !condition.exact) {
+                None => true,
+                Some(filter) => matches(connection, view, filter, &user)?,
+            };
+            if matches {
+                users.push(user);
+            }
+            Ok::<_, store::Error>(())
+        },
+    )?;
     Ok((users, last))
 }

@@ -27,6 +27,12 @@ pub enum Refusal {
     /// The resource has not the version that the client wants.
     #[error("the resource has changed: its version is now {0}; read it again")]
     Changed(String),
+    /// What was asked for is not there any more; the sentence says how to go on.
+    #[error("{0}")]
+    Gone(String),
+    /// Too many ask for the same at once.
+    #[error("{0}")]
+    Busy(&'static str),
     /// The machine could not: nothing was changed.
     #[error("the appliance could not do this; its log says why")]
     Failed(String),
@@ -44,8 +50,10 @@ impl Refusal {
             Self::NotFound { .. } => 404,
             Self::Forbidden(_) => 403,
             Self::Changed(_) => 412,
+            Self::Gone(_) => 410,
+            Self::Busy(_) => 429,
             Self::Failed(_) => 500,
-            Self::Store(store::Error::Closed) => 503,
+            Self::Store(store::Error::Closed | store::Error::Unavailable(_)) => 503,
             Self::Store(_) => 500,
         }
     }

@@ -1,14 +1,17 @@
 //! Reports for people who answer for the accounts: what was provisioned, and what is preserved.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Directory;
-use super::accounts::{Listed, Status};
+use super::accounts::{Listed, Selection, Status};
+use super::paging::{Page, Span};
+use super::{Directory, Refusal};
+use crate::store;
 use crate::store::users::{ManagedBy, PreservedBy};
-use crate::store::{self, accounts, audit, lower};
 
 /// One account of the report on what was provisioned.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ProvisionedAccount")]
 pub struct Provisioned {
     /// The person.
     pub name: String,
@@ -27,7 +30,8 @@ pub struct Provisioned {
 }
 
 /// One account of the report on what is preserved.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PreservedAccount")]
 pub struct Preserved {
     /// The person.
     pub name: String,
@@ -47,23 +51,54 @@ pub struct Preserved {
     pub auto_delete_on: Option<String>,
 }
 
+impl From<Listed> for Provisioned {
+    fn from(account: Listed) -> Self {
+        Self {
+            name: account.name,
+            email: account.email,
+            profile: account.profile,
+            storage: account.storage,
+            status: account.status,
+            created: account.created,
+            managed_by: account.managed_by,
+        }
+    }
+}
+
+impl From<Listed> for Preserved {
+    fn from(account: Listed) -> Self {
+        Self {
+            name: account.name,
+            email: account.email,
+            profile: account.profile,
+            storage: account.storage,
+            mode: account.preserved_by,
+            preserved_on: account.preserved_at,
+            by_whom: account.preserved_actor,
+            auto_delete_on: account.delete_due,
+        }
+    }
+}
+
+/// What is preserved.
+const PRESERVED: Selection = Selection {
+    status: Some(Status::Preserved),
+    filter: None,
+};
+
 impl Directory {
     /// Gives every account to `each`, the oldest first. They are read on the calling thread, one at a time.
     pub fn report_provisioning<E: From<store::Error>>(
         &self,
         mut each: impl FnMut(Provisioned) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.report(None, |_, account| {
-            each(Provisioned {
-                name: account.name,
-                email: account.email,
-                profile: account.profile,
-                storage: account.storage,
-                status: account.status,
-                created: account.created,
-                managed_by: account.managed_by,
-            })
-        })
+        self.each_account(&Selection::default(), |account| each(account.into()))
+    }
+
+    /// A page of the same report.
+    pub async fn provisioned(&self, span: Span) -> Result<Page<Provisioned>, Refusal> {
+        let accounts = self.accounts(&Selection::default(), span).await?;
+        Ok(accounts.map(Provisioned::from))
     }
 
     /// Gives every preserved account to `each`, the oldest first. They are read on the calling thread, one at a time.
@@ -71,34 +106,12 @@ impl Directory {
         &self,
         mut each: impl FnMut(Preserved) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.report(Some(Status::Preserved), |connection, account| {
-            let by_whom = match (account.preserved_by, &account.preserved_at) {
-                (Some(by), Some(at)) => audit::preserver(connection, &account.id, by, at)?,
-                _ => None,
-            };
-            each(Preserved {
-                name: account.name,
-                email: account.email,
-                profile: account.profile,
-                storage: account.storage,
-                mode: account.preserved_by,
-                preserved_on: account.preserved_at,
-                by_whom,
-                auto_delete_on: account.delete_due,
-            })
-        })
+        self.each_account(&PRESERVED, |account| each(account.into()))
     }
 
-    fn report<E: From<store::Error>>(
-        &self,
-        status: Option<Status>,
-        mut each: impl FnMut(&rusqlite::Connection, Listed) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let everyone = lower::condition_of_accounts(None, self.schemas());
-        self.store.readers.short(|connection| {
-            accounts::each(connection, status, &everyone, |account| {
-                each(connection, account)
-            })
-        })
+    /// A page of the same report.
+    pub async fn preserved(&self, span: Span) -> Result<Page<Preserved>, Refusal> {
+        let accounts = self.accounts(&PRESERVED, span).await?;
+        Ok(accounts.map(Preserved::from))
     }
 }

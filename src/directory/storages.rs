@@ -1,6 +1,6 @@
 //! Storages: the administrator's acts on them.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::audit::{Entry, Origin};
 use super::names::{checked, in_use, taken};
@@ -11,20 +11,17 @@ pub use crate::store::storages::Storage;
 
 /// A storage as scripts see it.
 pub fn to_json(storage: &Storage) -> Value {
-    json!({
-        "name": storage.name,
-        "enabled": storage.enabled,
-        "active_accounts": storage.accounts.active,
-        "preserved_accounts": storage.accounts.preserved,
-    })
+    // Its fields always serialise.
+    serde_json::to_value(storage).unwrap_or_default()
 }
 
 impl Directory {
     /// Makes a storage, enabled.
     pub async fn add_storage(&self, origin: &Origin, name: &str) -> Result<Storage, Refusal> {
-        let name = checked("storage", name)?;
+        let name = name.to_owned();
         let entry = Entry::new("storage.add", 0).about("storage", None);
         self.change(origin, entry, move |connection, entry, _| {
+            let name = checked("storage", &name)?;
             entry.target_name = Some(name.clone());
             if table::named(connection, &name)?.is_some() {
                 return Err(taken("storage", &name));

@@ -3,19 +3,23 @@
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::audit::{Entry, Origin};
 pub use super::authentication::{Denied, Principal};
 pub use super::secret::Secret;
-use super::{Directory, Refusal, names, secret};
+use super::{Directory, Refusal, authentication, names, secret};
 use crate::scim::{Error, ScimType};
-use crate::store;
+use crate::store::text::instant;
 use crate::store::tokens as table;
 pub use crate::store::tokens::{Scope, Token};
 
 /// Days for which a token is valid unless it is told otherwise, and at the most unless the configuration says more:
 /// what is to outlive a year is decided by a person.
 pub const DEFAULT_DAYS: u16 = 365;
+/// Hours for which a token may stay valid beside the one that replaces it: a month.
+pub const LONGEST_OVERLAP: u16 = 720;
 
 /// When a token ends.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +38,69 @@ pub struct Issued {
     pub token: Token,
 }
 
+impl Issued {
+    /// The one time that the token is shown.
+    pub fn shown(&self) -> Shown<'_> {
+        Shown {
+            id: &self.token.id,
+            token: self.secret.reveal(),
+            name: &self.token.name,
+            scope: self.token.scope,
+            expires: instant(self.token.expires),
+        }
+    }
+}
+
+/// A new token as scripts see it, this once. No Debug: it holds the secret.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "NewToken")]
+pub struct Shown<'a> {
+    /// Its public half.
+    pub id: &'a str,
+    /// The token itself, which is shown this once.
+    pub token: &'a str,
+    /// What it is called.
+    pub name: &'a str,
+    /// What it may be used for.
+    pub scope: Scope,
+    /// When it ends.
+    pub expires: String,
+}
+
+/// A token as scripts see it: everything but its secret.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Token")]
+pub struct Described {
+    /// Its public half.
+    pub id: String,
+    /// What it is called.
+    pub name: String,
+    /// What it may be used for.
+    pub scope: Scope,
+    /// When it was made.
+    pub created: String,
+    /// When it ends.
+    pub expires: String,
+    /// When it was revoked.
+    pub revoked: Option<String>,
+    /// When a request used it last, to the minute.
+    pub last_used: Option<String>,
+}
+
+impl From<&Token> for Described {
+    fn from(token: &Token) -> Self {
+        Self {
+            id: token.id.clone(),
+            name: token.name.clone(),
+            scope: token.scope,
+            created: instant(token.created),
+            expires: instant(token.expires),
+            revoked: token.revoked.map(instant),
+            last_used: token.last_used.map(instant),
+        }
+    }
+}
+
 fn days(count: u16) -> SignedDuration {
     SignedDuration::from_hours(24 * i64::from(count))
 }
@@ -50,22 +117,22 @@ fn lifetime(end: End, now: Timestamp, longest_days: u16) -> Result<SignedDuratio
         End::Days(count) => days(count),
         End::At(end) => end.duration_since(now),
     };
-    let refused = |sentence| {
-        Err(Refusal::Invalid(Error::new(
-            ScimType::InvalidValue,
-            sentence,
-        )))
-    };
     if !lifetime.is_positive() {
-        return refused("a token cannot end in the past; choose a later day".to_owned());
-    }
-    if lifetime >= days(longest_days.saturating_add(1)) {
-        return refused(format!(
-            "a token is valid for at most {longest_days} days; choose an earlier end, or raise longest_days under \
-             [tokens] in scimlite.toml"
+        return Err(invalid(
+            "a token cannot end in the past; choose a later day",
         ));
     }
+    if lifetime >= days(longest_days.saturating_add(1)) {
+        return Err(invalid(format!(
+            "a token is valid for at most {longest_days} days; choose an earlier end, or raise longest_days under \
+             [tokens] in scimlite.toml"
+        )));
+    }
     Ok(lifetime)
+}
+
+fn invalid(sentence: impl Into<String>) -> Refusal {
+    Refusal::Invalid(Error::new(ScimType::InvalidValue, sentence))
 }
 
 /// Makes a token that ends `lifetime` after `now`. Takes some 25 ms for argon2.
@@ -107,7 +174,7 @@ pub(super) fn add(
     entry.because(format!(
         "scope {}, valid until {}",
         token.scope.as_str(),
-        store::text::instant(token.expires)
+        instant(token.expires)
     ));
     Ok(table::insert(connection, token)?)
 }
@@ -121,15 +188,21 @@ impl Directory {
         scope: Scope,
         end: Option<End>,
     ) -> Result<Issued, Refusal> {
-        let (now, longest_days) = (self.now(), self.settings.longest_days);
-        let name = names::checked("token", name)?;
-        let lifetime = match end {
-            Some(end) => lifetime(end, now, longest_days)?,
-            None => default_lifetime(longest_days),
+        let (now, entry) = (
+            self.now(),
+            Entry::new("token.create", 0).about("token", None),
+        );
+        let longest_days = self.settings.longest_days;
+        let planned = names::checked("token", name).and_then(|name| match end {
+            Some(end) => Ok((name, lifetime(end, now, longest_days)?)),
+            None => Ok((name, default_lifetime(longest_days))),
+        });
+        let (name, lifetime) = match planned {
+            Ok(planned) => planned,
+            Err(why) => return self.change(origin, entry, |_, _, _| Err(why)).await,
         };
-        let issued = make(&name, scope, now, lifetime)?;
+        let issued = self.issue(name, scope, now, lifetime).await?;
         let token = issued.token.clone();
-        let entry = Entry::new("token.create", 0).about("token", None);
         self.change(origin, entry, move |connection, entry, _| {
             add(connection, entry, &token)
         })
@@ -137,31 +210,55 @@ impl Directory {
         Ok(issued)
     }
 
+    /// Makes a token off the async threads, when it is argon2's turn.
+    async fn issue(
+        &self,
+        name: String,
+        scope: Scope,
+        now: Timestamp,
+        lifetime: SignedDuration,
+    ) -> Result<Issued, Refusal> {
+        let turn = self.verified.turn().await?;
+        authentication::run(turn, move || make(&name, scope, now, lifetime)).await?
+    }
+
     /// Replaces a token by a new one of the same name, scope and lifetime, as far as that is still allowed. The old one
-    /// ends in the same transaction, or after `overlap`.
+    /// ends in the same transaction, or so many hours later.
     pub async fn rotate_token(
         &self,
         origin: &Origin,
         id: &str,
-        overlap: SignedDuration,
+        overlap_hours: u16,
     ) -> Result<Issued, Refusal> {
+        let entry = Entry::new("token.rotate", 0).about("token", Some(id));
         let old = self
             .store
             .readers
-            .short(|connection| usable(connection, id))?;
+            .short(|connection| usable(connection, id))
+            .and_then(|old| match overlap_hours {
+                ..=LONGEST_OVERLAP => Ok(old),
+                _ => Err(invalid(format!(
+                    "the hours of overlap are at most {LONGEST_OVERLAP}"
+                ))),
+            });
+        let old = match old {
+            Ok(old) => old,
+            Err(why) => return self.change(origin, entry, |_, _, _| Err(why)).await,
+        };
         let longest_days = self.settings.longest_days;
         let lifetime = match old.expires.duration_since(old.created) {
             lifetime if lifetime.is_positive() => lifetime.min(days(longest_days)),
             _ => default_lifetime(longest_days),
         };
-        let issued = make(&old.name, old.scope, self.now(), lifetime)?;
+        let (name, now) = (old.name.clone(), self.now());
+        let issued = self.issue(name, old.scope, now, lifetime).await?;
         let token = issued.token.clone();
-        let entry = Entry::new("token.rotate", 0).about("token", Some(id));
         self.change(origin, entry, move |connection, entry, now| {
             usable(connection, &old.id)?;
+            let overlap = SignedDuration::from_hours(i64::from(overlap_hours));
             let end = now.saturating_add(overlap).unwrap_or(now);
             table::replace(connection, &old.id, &token.id, end)?;
-            entry.because(format!("{} ends at {}", old.id, store::text::instant(end)));
+            entry.because(format!("{} ends at {}", old.id, instant(end)));
             add(connection, entry, &token)
         })
         .await?;
@@ -175,6 +272,7 @@ impl Directory {
         self.change(origin, entry, move |connection, entry, now| {
             let token = present(connection, &id)?;
             entry.target_name = Some(token.name);
+            entry.because("ended at once; what comes with it is refused from now on");
             Ok(table::revoke(connection, &id, now)?)
         })
         .await
@@ -198,7 +296,7 @@ fn present(connection: &Connection, id: &str) -> Result<Token, Refusal> {
         None => Ok(token),
         Some(at) => Err(Refusal::Forbidden(format!(
             "token {id} was revoked at {}; `scimlite token create` makes another",
-            store::text::instant(at)
+            instant(at)
         ))),
     }
 }

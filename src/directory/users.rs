@@ -7,6 +7,7 @@ use rusqlite::Connection;
 use serde_json::Value;
 
 use super::account::{self, text};
+use super::accounts::listed as listed_account;
 use super::audit::{Entry, Origin, Verdict, listed};
 use super::lifecycle::{self, Event};
 use super::places::{self, Seats};
@@ -121,7 +122,7 @@ impl Directory {
         self.change(origin, entry, move |connection, entry, now| {
             let schemas = &view.schemas;
             let before = existing(connection, entry, &view, &id, &condition)?;
-            entry.because("removed by the identity provider; the account is preserved");
+            entry.because("the identity provider deleted the user; the account is preserved");
             let left = groups::leave_all(connection, before.seq, now)?;
             if !left.is_empty() {
                 entry.because(format!("no longer in {}", listed(&left)));
@@ -226,11 +227,16 @@ impl Change<'_> {
         }
         if let Some(gone) = self.who_returns(&parsed.attributes, &user_name)? {
             self.entry
-                .because("the person is back; the account that was kept is theirs again");
+                .because("the identity provider sent a person back whom it had deleted; the account that was kept is theirs again");
             return self.revise(gone, parsed.attributes, Event::Returned { active });
         }
+        self.entry.because("the identity provider sent a new user");
         let assignment = mapping::classify(self.connection, &parsed, self.schemas, self.entry)?;
         let standing = lifecycle::after(lifecycle::NEW, Event::Written { active }, self.now)?;
+        if !active {
+            self.entry
+                .because("it sent active=false; the account is preserved from its beginning");
+        }
         self.insert(parsed.attributes, standing, assignment)
     }
 
@@ -262,9 +268,11 @@ impl Change<'_> {
             created: self.now,
             modified: self.now,
         };
-        user.seq = users::insert(self.connection, &user)?;
+        user.seq = users::insert(self.connection, &user, &self.entry.actor)?;
         self.entry.target_id = Some(user.id.clone());
         self.entry.changes = Some(resource::changes(&Object::new(), &user.resource));
+        let account = listed_account(self.connection, &user.id)?;
+        self.entry.account(None, Some(&account))?;
         Ok(user)
     }
 
@@ -312,7 +320,7 @@ impl Change<'_> {
             from,
             standing,
         )?;
-        self.explain(before.standing, standing);
+        self.explain(before.standing, standing, &changes);
         let emails_changed = changes.contains_key("emails");
         self.entry.changes = Some(changes);
         refuse_too_large(&attributes)?;
@@ -325,7 +333,10 @@ impl Change<'_> {
             modified: self.now,
             ..before
         };
-        users::update(self.connection, &user, emails_changed)?;
+        let shown = listed_account(self.connection, &user.id)?;
+        users::update(self.connection, &user, emails_changed, &self.entry.actor)?;
+        let account = listed_account(self.connection, &user.id)?;
+        self.entry.account(Some(&shown), Some(&account))?;
         if user.display() != shown_as {
             groups::touch_of_user(self.connection, user.seq, self.now)?;
         }
@@ -340,8 +351,13 @@ impl Change<'_> {
         }
     }
 
-    /// Says in the audit what happened to the account beside its attributes.
-    fn explain(&mut self, before: Standing, after: Standing) {
+    /// Says in the audit what the identity provider sent, and what became of the account.
+    fn explain(&mut self, before: Standing, after: Standing, changes: &Object) {
+        let changed: Vec<_> = changes.keys().filter(|name| *name != "active").collect();
+        if !changed.is_empty() {
+            let sentence = format!("the identity provider changed {}", listed(&changed));
+            self.entry.because(sentence);
+        }
         if before.managed_by != after.managed_by {
             self.entry.because(
                 "the hand-made account is now managed by the identity provider; profile, storage and quota stay",
@@ -350,11 +366,14 @@ impl Change<'_> {
         match (before.status(), after.status()) {
             (Status::Active, Status::Preserved) if after.visible => {
                 self.entry
-                    .because("active=false was sent; the account is preserved");
+                    .because("the identity provider sent active=false; the account is preserved");
             }
             (Status::Preserved, Status::Active) => {
                 self.entry
-                    .because("active=true was sent; the account is active again");
+                    .because("the identity provider sent active=true; the account is active again");
+            }
+            (Status::Preserved, Status::Preserved) if before.visible && !after.visible => {
+                self.entry.because("it was preserved already");
             }
             _ => {}
         }

@@ -1,5 +1,5 @@
-//! Answers on the wire: SCIM JSON, errors included (RFC 7644 §3.12, C-79). One place makes them, so that none leaves
-//! without its media type.
+//! Answers on the wire: SCIM JSON, errors included (RFC 7644 §3.12, C-79), and the JSON of the admin listener. One place
+//! makes them, so that none leaves without its media type.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -15,14 +15,35 @@ pub type Reply = Response<Full<Bytes>>;
 
 /// The media type of every SCIM body.
 const SCIM_JSON: HeaderValue = HeaderValue::from_static("application/scim+json");
+/// The media type of every other body, errors apart.
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// The media type of errors of the admin listener.
+const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-/// A reply with a JSON object.
+/// A reply with a SCIM object.
 pub fn object(status: u16, object: &impl Serialize) -> Reply {
+    typed(status, object, SCIM_JSON)
+}
+
+/// A reply with JSON that is not SCIM. It may hold a secret, so nobody is to keep it.
+pub fn json(status: u16, value: &impl Serialize) -> Reply {
+    let mut reply = typed(status, value, JSON);
+    let headers = reply.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    reply
+}
+
+/// A reply with problem details (RFC 9457).
+pub fn problem(status: u16, problem: &impl Serialize) -> Reply {
+    typed(status, problem, PROBLEM_JSON)
+}
+
+fn typed(status: u16, value: &impl Serialize, media_type: HeaderValue) -> Reply {
     // Maps with text keys and text that is JSON always serialise.
-    let body = serde_json::to_vec(object).unwrap_or_default();
+    let body = serde_json::to_vec(value).unwrap_or_default();
     let mut reply = empty(status);
     *reply.body_mut() = Full::new(Bytes::from(body));
-    reply.headers_mut().insert(header::CONTENT_TYPE, SCIM_JSON);
+    reply.headers_mut().insert(header::CONTENT_TYPE, media_type);
     reply
 }
 
@@ -41,7 +62,7 @@ pub fn set(reply: &mut Reply, name: HeaderName, value: &str) {
 }
 
 /// Why a request is not answered as asked.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Failure {
     /// The status.
     pub status: u16,
@@ -104,7 +125,7 @@ impl From<Refusal> for Failure {
             status,
             scim_type: refusal.scim_type(),
             detail: refusal.to_string(),
-            header: (status == 503).then(|| Box::new(retry_after)),
+            header: matches!(status, 429 | 503).then(|| Box::new(retry_after)),
             cause,
         }
     }

@@ -9,16 +9,19 @@ use crate::directory::Directory;
 use crate::directory::audit::Origin;
 use crate::directory::tokens::Principal;
 
-/// The token that a request from `address` presents. Every refusal looks the same from outside (C-04), and comes before
+/// The token that a request from `address` presents, which `origin` then tells. Every refusal looks the same from outside (C-04), and comes before
 /// anything of the body is read; after too many of them the answer is 429 (design §6, C-78).
 pub async fn authenticate<B>(
     directory: &Directory,
     request: &Request<B>,
     address: IpAddr,
-    origin: &Origin,
+    origin: &mut Origin,
 ) -> Result<Principal, Failure> {
     let denied = match directory.authenticate(bearer(request), address).await? {
-        Ok(principal) => return Ok(principal),
+        Ok(principal) => {
+            origin.actor = format!("token:{} ({})", principal.token_id, principal.name);
+            return Ok(principal);
+        }
         Err(denied) => denied,
     };
     directory.denied(origin, address, &denied).await?;

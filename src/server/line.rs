@@ -8,39 +8,42 @@ use tokio::time::Instant;
 
 use super::answer::Failure;
 use super::metrics::Meter;
-use super::route::Endpoint;
 use crate::directory::audit::{Origin, Verdict};
 
 /// Letters of a method: the longest that HTTP registers has 17.
 const METHOD: usize = 20;
+/// Letters of an id: more than any has.
+const ID: usize = 100;
+
+/// What a request is for: the path as the documentation has it, and the id in its place.
+pub type Label<'a> = (&'static str, Option<&'a str>);
 
 /// A request under way. Its end is counted too. Dropped before it has ended, it leaves the line of one whose client hung up.
-pub struct Line<'m> {
-    meter: &'m Meter,
+pub struct Line {
+    meter: Meter,
     method: String,
     path: &'static str,
     id: Option<String>,
     started: Instant,
     ended: bool,
+    /// Whether it is asked so often that nobody wants to read of it, unless it fails.
+    pub quiet: bool,
     /// Who asks.
     pub origin: Origin,
 }
 
-impl<'m> Line<'m> {
+impl Line {
     /// A request that begins now, to be counted by `meter`.
-    pub fn begin(
-        meter: &'m Meter,
-        method: &str,
-        endpoint: Option<&Endpoint>,
-        origin: Origin,
-    ) -> Self {
+    pub fn begin(meter: Meter, method: &str, label: Option<Label<'_>>, origin: Origin) -> Self {
+        let (path, id) = label.unwrap_or(("unknown", None));
         Self {
             meter,
             method: method.chars().take(METHOD).collect(),
-            path: endpoint.map_or("unknown", Endpoint::template),
-            id: endpoint.and_then(Endpoint::id).map(str::to_owned),
+            path,
+            id: id.map(|id| id.chars().take(ID).collect()),
             started: Instant::now(),
             ended: false,
+            quiet: false,
             origin,
         }
     }
@@ -91,12 +94,13 @@ impl<'m> Line<'m> {
             // A flood of them must not fill the disk; the audit folds them, and says so in the log.
             401 | 429 => answered!(debug),
             500.. => answered!(error),
+            _ if self.quiet => answered!(debug),
             _ => answered!(info),
         }
     }
 }
 
-impl Drop for Line<'_> {
+impl Drop for Line {
     fn drop(&mut self) {
         if !self.ended {
             let reason = "nobody waited for the answer; the audit says what was done";
@@ -106,7 +110,7 @@ impl Drop for Line<'_> {
 }
 
 /// The verdict on a request with this answer that the audit does not know.
-pub(super) fn judged(status: u16) -> Verdict {
+fn judged(status: u16) -> Verdict {
     match status {
         ..400 => Verdict::Unchanged,
         400..500 => Verdict::Refused,

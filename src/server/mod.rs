@@ -7,10 +7,12 @@ pub mod admin;
 mod answer;
 mod auth;
 pub mod body;
+pub mod cef;
 pub mod certificate;
 pub mod chain;
 pub mod client;
 mod connection;
+mod intake;
 pub mod limits;
 mod line;
 pub mod listener;
@@ -88,7 +90,7 @@ pub async fn serve(
         settings.snapshots.clone(),
     ));
     let scim = scim::Scim::new(Arc::clone(&directory), settings, Arc::clone(&metrics));
-    let admin = admin::Admin::new(Arc::clone(&directory), metrics);
+    let admin = admin::Admin::new(Arc::clone(&directory), settings, metrics);
     let (scim, admin) = (Arc::new(scim), Arc::new(admin));
     let (scim_tls, admin_tls) = (certificate.scim(), certificate.admin());
     let limits = || Arc::clone(&settings.limits);
@@ -104,6 +106,7 @@ pub async fn serve(
         certificate.watch(stop()),
         systemd::watchdog(&directory, stop()),
         settle(&directory, stop()),
+        end_feed(&directory, stop()),
         forward,
     );
 }
@@ -118,6 +121,13 @@ async fn settle(directory: &Directory, mut shutdown: watch::Receiver<bool>) {
             return;
         }
     }
+}
+
+/// Has those who wait for changes answered when the server stops, so that they do not hold up the drain.
+async fn end_feed(directory: &Directory, mut shutdown: watch::Receiver<bool>) {
+    // Without its sender nobody can say stop, and the listeners end as well.
+    let _ = shutdown.wait_for(|stop| *stop).await;
+    directory.end_feed();
 }
 
 #[cfg(test)]

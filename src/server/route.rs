@@ -2,6 +2,7 @@
 
 use percent_encoding::percent_decode_str;
 
+use super::line::Label;
 use crate::scim::schema::ResourceType;
 
 /// The segment behind a collection that makes a POST a query (RFC 7644 §3.4.3). No id looks like it.
@@ -32,7 +33,7 @@ pub enum Endpoint {
 
 impl Endpoint {
     /// Its path below the base path, for the log: what differs between resources is a placeholder.
-    pub fn template(&self) -> &'static str {
+    fn template(&self) -> &'static str {
         use ResourceType::{Group, User};
         match self {
             Self::Root => "/",
@@ -51,8 +52,13 @@ impl Endpoint {
         }
     }
 
+    /// What the log says of it.
+    pub fn label(&self) -> Label<'_> {
+        (self.template(), self.id())
+    }
+
     /// The id of the resource that it names.
-    pub fn id(&self) -> Option<&str> {
+    fn id(&self) -> Option<&str> {
         match self {
             Self::Resource(_, id) => Some(id),
             _ => None,
@@ -140,7 +146,8 @@ fn endpoint(below: &[String]) -> Option<Endpoint> {
     }
 }
 
-fn segments(path: &str) -> Vec<String> {
+/// The parts of a path, decoded. Empty ones do not count.
+pub fn segments(path: &str) -> Vec<String> {
     path.split('/')
         .filter(|segment| !segment.is_empty())
         .map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned())

@@ -1,8 +1,11 @@
 //! Accounts as the local product and the administrator see them: the public view `accounts`, and the mapping that decided.
 
+use std::ops::ControlFlow;
+
 use jiff::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::lower::Condition;
@@ -10,8 +13,12 @@ use super::users::{ManagedBy, PreservedBy, Status};
 use super::{Error, open::optional, text};
 
 /// An account in the words of the contract for scripts (design §5); its fields are their keys.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Account")]
 pub struct Listed {
+    /// Its place in lists.
+    #[serde(skip)]
+    pub seq: i64,
     /// The key to use.
     pub id: String,
     /// userName with the characters that a file name cannot hold replaced.
@@ -51,9 +58,26 @@ pub struct Listed {
     /// When its profile would delete it.
     #[serde(skip)]
     pub delete_due: Option<String>,
+    /// The token or administrator that preserved it.
+    #[serde(skip)]
+    pub preserved_actor: Option<String>,
+    /// Whether its mapping wants an activation mail to be sent.
+    #[serde(skip)]
+    pub activation_email: bool,
 }
 
 impl Listed {
+    /// The account as the change feed shows it: all fields, and whether an activation mail is wanted.
+    pub fn fed(&self) -> Result<crate::scim::Object, Error> {
+        let mut fields = match serde_json::to_value(self) {
+            Ok(serde_json::Value::Object(fields)) => fields,
+            Ok(_) => crate::scim::Object::new(),
+            Err(error) => return Err(Error::Sqlite(error.to_string())),
+        };
+        fields.insert("activation_email".to_owned(), self.activation_email.into());
+        Ok(fields)
+    }
+
     /// The fields as the audit compares them: without `modified`, which the row says itself.
     pub fn fields(&self) -> Result<serde_json::Value, Error> {
         let mut fields =
@@ -69,8 +93,8 @@ impl Listed {
 const SELECT: &str = "SELECT accounts.id, accounts.username, accounts.email, accounts.name, accounts.upn,
      accounts.status, accounts.preserved_by, accounts.preserved_at, accounts.profile, accounts.storage,
      accounts.quota_gb, accounts.managed_by, owner.mapping, accounts.legal_hold, accounts.scim_visible,
-     accounts.external_id, accounts.created, accounts.modified, accounts.delete_due
-     FROM user AS owner JOIN accounts ON accounts.id = owner.id";
+     accounts.external_id, accounts.created, accounts.modified, accounts.delete_due, owner.seq,
+     owner.preserved_actor, owner.activation_email";
 
 fn read(row: &Row<'_>) -> Result<Listed, rusqlite::Error> {
     Ok(Listed {
@@ -93,12 +117,17 @@ fn read(row: &Row<'_>) -> Result<Listed, rusqlite::Error> {
         created: row.get(16)?,
         modified: row.get(17)?,
         delete_due: row.get(18)?,
+        seq: row.get(19)?,
+        preserved_actor: row.get(20)?,
+        activation_email: row.get(21)?,
     })
 }
 
 /// The account with this id.
 pub fn get(connection: &Connection, id: &str) -> Result<Option<Listed>, Error> {
-    let sql = format!("{SELECT} WHERE owner.id = ?1");
+    let sql = format!(
+        "{SELECT} FROM user AS owner JOIN accounts ON accounts.id = owner.id WHERE owner.id = ?1"
+    );
     optional(connection.prepare_cached(&sql)?.query_row([id], read))
 }
 
@@ -114,26 +143,34 @@ pub fn due(connection: &Connection, now: Timestamp, most: usize) -> Result<Vec<S
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Gives each account of this status, of any if there is none, that `condition` selects to `each`, the oldest first.
+/// Gives each account of this status, of any if there is none, that `condition` selects to `each`, the oldest behind row
+/// `after` first, until `each` has enough.
 pub fn each<E: From<Error>>(
     connection: &Connection,
     status: Option<Status>,
     condition: &Condition,
-    mut each: impl FnMut(Listed) -> Result<(), E>,
+    after: i64,
+    mut each: impl FnMut(Listed) -> Result<ControlFlow<()>, E>,
 ) -> Result<(), E> {
-    // The condition has a query of its own, in which its bare column names mean those of `user`.
+    // The condition has a query of its own, in which its bare column names mean those of `user`. CROSS JOIN keeps the
+    // order of the tables, so that rows come as they are found and nothing is sorted or held.
     let sql = format!(
-        "{SELECT} WHERE owner.seq IN (SELECT seq FROM user WHERE coalesce(status = ?, 1) AND {}) ORDER BY owner.seq",
+        "{SELECT} FROM (SELECT seq, id, mapping, preserved_actor, activation_email FROM user WHERE seq > ? AND coalesce(status = ?, 1) AND {}
+             ORDER BY seq) AS owner
+         CROSS JOIN accounts ON accounts.id = owner.id ORDER BY owner.seq",
         condition.sql
     );
     let status = status.map_or(Value::Null, |status| status.as_str().to_owned().into());
-    let parameters = std::iter::once(&status).chain(&condition.parameters);
+    let span = [after.into(), status];
+    let parameters = span.iter().chain(&condition.parameters);
     let mut statement = connection.prepare(&sql).map_err(Error::from)?;
     let rows = statement
         .query_map(params_from_iter(parameters), read)
         .map_err(Error::from)?;
     for row in rows {
-        each(row.map_err(Error::from)?)?;
+        if each(row.map_err(Error::from)?)?.is_break() {
+            break;
+        }
     }
     Ok(())
 }

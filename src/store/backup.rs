@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
-use super::audit::{self, Head};
+use super::audit::{Link, chain};
 use super::migrate::{PRESENT, Plan};
 use super::whole::{self, Unfinished};
 use super::{Error, open};
@@ -46,7 +46,7 @@ pub struct Copied {
     /// Its size.
     pub bytes: u64,
     /// The end of its audit.
-    pub head: Head,
+    pub head: Link,
 }
 
 /// Copies `database` to `file`: verified, complete by itself, for its owner alone, and under its name only then. Takes
@@ -162,7 +162,7 @@ pub fn verified(
     of: &Path,
     watch: &Watch,
     schema: impl FnOnce(&Connection) -> Result<(), Error>,
-) -> Result<Head, Error> {
+) -> Result<Link, Error> {
     let broken = |what: String| Error::Broken {
         path: of.display().to_string(),
         what,
@@ -180,9 +180,12 @@ pub fn verified(
     if integrity != "ok" {
         return Err(stopped(broken(integrity)));
     }
-    match audit::break_in(&connection).map_err(stopped)? {
-        Some(what) => Err(broken(what)),
-        None => audit::head(&connection),
+    match chain::verify(&connection, &[]).map_err(stopped)? {
+        Ok(proof) => Ok(proof.head),
+        Err(fault) => Err(broken(format!(
+            "row {} of the audit is not as it was written: {}",
+            fault.seq, fault.what
+        ))),
     }
 }
 

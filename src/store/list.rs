@@ -20,7 +20,7 @@ use crate::scim::schema::ResourceType;
 
 /// Bytes of stored resources on a page at the most, whatever their number; a page has one at the least. What a page
 /// leaves out for this, the next one has.
-const PAGE_BYTES: usize = 8 * 1024 * 1024;
+pub const PAGE_BYTES: usize = 8 * 1024 * 1024;
 
 /// A resource as it is stored: its text, which nobody has read.
 #[derive(Debug, Clone)]

@@ -120,6 +120,10 @@ pub enum Error {
     /// SQLite or the operating system refused.
     #[error("database: {0}")]
     Sqlite(String),
+    /// The machine does not let SQLite work at present: the disk is full or fails, the file cannot be written, another
+    /// program has it. Later the same may succeed.
+    #[error("database: {0}; look at the disk's space, its health and who may write there")]
+    Unavailable(String),
     /// The writer is gone or going; nothing was written.
     #[error("the database is closing")]
     Closed,
@@ -127,7 +131,16 @@ pub enum Error {
 
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error.to_string())
+        use rusqlite::ErrorCode::{
+            CannotOpen, DatabaseBusy, DiskFull, OutOfMemory, ReadOnly, SystemIoFailure,
+        };
+        let what = error.to_string();
+        match error.sqlite_error_code() {
+            Some(
+                CannotOpen | DatabaseBusy | DiskFull | OutOfMemory | ReadOnly | SystemIoFailure,
+            ) => Self::Unavailable(what),
+            _ => Self::Sqlite(what),
+        }
     }
 }
 
@@ -159,7 +172,7 @@ impl Store {
         let shared = lock::shared(path)?;
         let connection = open::writable(path)?;
         Ok(Self {
-            writer: Writer::start(connection)?,
+            writer: Writer::start(connection, writer::BATCH_TIME)?,
             readers: Readers::new(path),
             path: path.to_owned(),
             _shared: shared,

@@ -1,13 +1,16 @@
 //! Statements over `profile`.
 
 use rusqlite::{Connection, Row, named_params};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::{Error, open::optional};
 
-/// One row of `profile`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One row of `profile`, its fields the keys that scripts see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Profile {
     /// Row number; 0 until it is stored.
+    #[serde(skip)]
     pub id: i64,
     /// Its name.
     pub name: String,
@@ -18,15 +21,18 @@ pub struct Profile {
     /// Days after which a preserved account is deleted; none: never.
     pub delete_after_days: Option<i64>,
     /// Accounts that it has.
+    #[serde(flatten)]
     pub accounts: Counts,
 }
 
 /// How many accounts there are of each status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 pub struct Counts {
     /// In use.
+    #[serde(rename = "active_accounts")]
     pub active: i64,
     /// Stopped, with everything kept.
+    #[serde(rename = "preserved_accounts")]
     pub preserved: i64,
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::audit::{self, Head};
+use super::audit::{self, Link};
 use super::backup::{self, Watch};
 use super::migrate::Plan;
 use super::whole::{self, Unfinished};
@@ -24,9 +24,9 @@ const KEPT: &str = "%Y%m%dT%H%M%S%.3fZ";
 #[derive(Debug, Clone)]
 pub struct Exchange {
     /// The end of the old database's audit; none if there was no database that can be read.
-    pub before: Option<Head>,
+    pub before: Option<Link>,
     /// The end of the backup's audit.
-    pub after: Head,
+    pub after: Link,
     /// Version of the backup's schema, if that was migrated.
     pub migrated_from: Option<i64>,
 }
@@ -74,7 +74,7 @@ fn prepared(
     backup: &Path,
     plan: &Plan<'_>,
     watch: &Watch,
-) -> Result<(Connection, Unfinished, Head, Option<i64>), Error> {
+) -> Result<(Connection, Unfinished, Link, Option<i64>), Error> {
     let source = open::lone(backup)?;
     open::identify(backup, &source, plan)?;
     let copy = backup::copy(&source, None, database, watch)?;
@@ -105,7 +105,7 @@ enum Old {
     Unreadable,
     /// One file, all of it, which nobody else can read or write until this is dropped.
     Whole {
-        head: Option<Head>,
+        head: Option<Link>,
         _connection: Connection,
     },
 }
@@ -143,7 +143,7 @@ impl Old {
         }
     }
 
-    fn head(&self) -> Option<Head> {
+    fn head(&self) -> Option<Link> {
         match self {
             Self::Whole { head, .. } => head.clone(),
             Self::Missing | Self::Unreadable => None,

@@ -1,20 +1,24 @@
 //! Statements over `storage`.
 
 use rusqlite::{Connection, Row};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::profiles::{Counts, read_counts};
 use super::{Error, open::optional};
 
-/// One row of `storage`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One row of `storage`, its fields the keys that scripts see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Storage {
     /// Row number; 0 until it is stored.
+    #[serde(skip)]
     pub id: i64,
     /// Its name.
     pub name: String,
     /// Whether it takes new accounts.
     pub enabled: bool,
     /// Accounts that it has.
+    #[serde(flatten)]
     pub accounts: Counts,
 }
 

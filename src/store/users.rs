@@ -309,31 +309,40 @@ pub fn delete(connection: &Connection, user: &User) -> Result<(), Error> {
     Ok(())
 }
 
-/// Adds a user and tells its row number.
-pub fn insert(connection: &Connection, user: &User) -> Result<i64, Error> {
+/// Adds a user and tells its row number. Where it is preserved, `actor` did that.
+pub fn insert(connection: &Connection, user: &User, actor: &str) -> Result<i64, Error> {
     write(
         connection,
         "INSERT INTO user (id, resource, user_name_key, username_key, display_name_key, external_id, version, username,
-             email, name, upn, status, preserved_by, preserved_at, profile, storage, quota_gb, mapping,
-             activation_email, managed_by, scim_visible, removed, legal_hold, created, modified)
+             email, name, upn, status, preserved_by, preserved_at, preserved_actor, profile, storage, quota_gb,
+             mapping, activation_email, managed_by, scim_visible, removed, legal_hold, created, modified)
          VALUES (:id, :resource, :user_name_key, :username_key, :display_name_key, :external_id, :version, :username,
-             :email, :name, :upn, :status, :preserved_by, :preserved_at, :profile, :storage, :quota_gb, :mapping,
+             :email, :name, :upn, :status, :preserved_by, :preserved_at,
+             CASE WHEN :preserved_by IS NOT NULL THEN :actor END, :profile, :storage, :quota_gb, :mapping,
              :activation_email, :managed_by, :scim_visible,
              iif(:scim_visible, NULL, (SELECT audit_seq + 1 FROM appliance)), :legal_hold, :created, :modified)
          RETURNING seq",
         user,
         true,
+        actor,
     )
 }
 
-/// Writes a user over the row with its id.
-pub fn update(connection: &Connection, user: &User, emails_changed: bool) -> Result<i64, Error> {
+/// Writes a user over the row with its id. Where it is preserved as it was not before, `actor` did that.
+pub fn update(
+    connection: &Connection,
+    user: &User,
+    emails_changed: bool,
+    actor: &str,
+) -> Result<i64, Error> {
     write(
         connection,
         "UPDATE user SET resource = :resource, user_name_key = :user_name_key, username_key = :username_key,
              display_name_key = :display_name_key, external_id = :external_id, version = :version,
              username = :username, email = :email, name = :name, upn = :upn, status = :status,
-             preserved_by = :preserved_by, preserved_at = :preserved_at, profile = :profile, storage = :storage,
+             preserved_by = :preserved_by, preserved_at = :preserved_at, preserved_actor = CASE
+                 WHEN :preserved_by IS NULL THEN NULL WHEN :preserved_by IS preserved_by THEN preserved_actor ELSE :actor
+             END, profile = :profile, storage = :storage,
              quota_gb = :quota_gb, mapping = :mapping, activation_email = :activation_email,
              managed_by = :managed_by, scim_visible = :scim_visible,
              removed = iif(:scim_visible, NULL, coalesce(removed, (SELECT audit_seq + 1 FROM appliance))),
@@ -341,10 +350,17 @@ pub fn update(connection: &Connection, user: &User, emails_changed: bool) -> Res
          WHERE id = :id RETURNING seq",
         user,
         emails_changed,
+        actor,
     )
 }
 
-fn write(connection: &Connection, sql: &str, user: &User, emails: bool) -> Result<i64, Error> {
+fn write(
+    connection: &Connection,
+    sql: &str,
+    user: &User,
+    emails: bool,
+    actor: &str,
+) -> Result<i64, Error> {
     let user_name = user.text("userName").unwrap_or_default();
     let seq: i64 = connection.prepare_cached(sql)?.query_row(
         named_params! {
@@ -362,6 +378,7 @@ fn write(connection: &Connection, sql: &str, user: &User, emails: bool) -> Resul
             ":status": user.standing.status(),
             ":preserved_by": user.standing.preserved.map(|(by, _)| by),
             ":preserved_at": user.standing.preserved.map(|(_, at)| text::instant(at)),
+            ":actor": actor,
             ":profile": user.assignment.profile,
             ":storage": user.assignment.storage,
             ":quota_gb": user.assignment.quota_gb,

@@ -2,6 +2,7 @@
 //! each in a SAVEPOINT of its own inside one transaction, commits once, and only then answers: many durable writes
 //! share one fsync, and no answer is sent before its COMMIT.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError};
@@ -11,12 +12,15 @@ use std::time::{Duration, Instant};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use rusqlite::Connection;
-use tokio::sync::{self, Semaphore, oneshot};
+use tokio::sync::{self, Semaphore, oneshot, watch};
 
 use super::{Error, open::BUSY};
 
 /// Jobs that share one transaction at the most: past this the fsync is paid and only latency grows.
 const BATCH: usize = 128;
+/// Time after which a transaction takes no further job: several times what a batch of usual ones needs. Long jobs, such as
+/// a PATCH with ten thousand members, thus do not add up before anybody is answered.
+pub const BATCH_TIME: Duration = Duration::from_millis(50);
 /// Jobs that wait at the most; further ones wait before the queue, without memory for it.
 const QUEUE: usize = 4096;
 /// Silence after which the WAL is moved into the file, so that a copy of the file is complete.
@@ -112,17 +116,20 @@ pub struct Writer {
     /// Held from before the wait for a place until the job is queued, so that no job overtakes another on the way.
     turn: sync::Mutex<()>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    committed: watch::Sender<()>,
 }
 
 impl Writer {
-    /// Starts the thread over `connection`.
-    pub fn start(connection: Connection) -> Result<Self, Error> {
+    /// Starts the thread over `connection`. A transaction takes jobs for as long as `batch_time`, one at the least.
+    pub fn start(connection: Connection, batch_time: Duration) -> Result<Self, Error> {
         let (sender, receiver) = channel();
+        let committed = watch::Sender::new(());
+        let told = committed.clone();
         let load = Load::default();
         let measured = load.clone();
         let thread = std::thread::Builder::new()
             .name("writer".into())
-            .spawn(move || work(&connection, &receiver, &measured))
+            .spawn(move || work(&connection, &receiver, batch_time, &measured, &told))
             .map_err(|error| Error::Sqlite(format!("cannot start the writer: {error}")))?;
         Ok(Self {
             load,
@@ -130,6 +137,7 @@ impl Writer {
             places: Semaphore::new(QUEUE),
             turn: sync::Mutex::new(()),
             thread: Mutex::new(Some(thread)),
+            committed,
         })
     }
 
@@ -155,6 +163,11 @@ impl Writer {
         }
         drop(turn);
         answer.await.map_err(|_| Error::Closed)?
+    }
+
+    /// Sees a change with each commit that changed something, from now on.
+    pub fn committed(&self) -> watch::Receiver<()> {
+        self.committed.subscribe()
     }
 
     /// Finishes what is queued, moves the WAL into the file, closes the connection and ends the thread.
@@ -183,33 +196,39 @@ impl Drop for Writer {
 }
 
 /// The life of the thread.
-fn work(connection: &Connection, queue: &Receiver<Box<dyn Pending>>, load: &Load) {
+fn work(
+    connection: &Connection,
+    queue: &Receiver<Box<dyn Pending>>,
+    batch_time: Duration,
+    load: &Load,
+    committed: &watch::Sender<()>,
+) {
     // When the WAL is to be moved into the file: some time after the last change, none if it is there already.
     let mut settle = Some(Instant::now());
+    let mut waiting = VecDeque::new();
     loop {
-        let wait = settle.map_or(QUIET, |at| at.saturating_duration_since(Instant::now()));
-        match queue.recv_timeout(wait) {
-            Ok(first) => {
-                let batch = std::iter::once(first).chain(queue.try_iter()).take(BATCH);
-                let batch: Vec<_> = batch.collect();
-                load.queued
-                    .dec_by(i64::try_from(batch.len()).unwrap_or(i64::MAX));
-                let before = connection.total_changes();
-                commit(connection, batch, load);
-                if connection.total_changes() != before {
-                    settle = Some(Instant::now() + QUIET);
+        if waiting.is_empty() {
+            let wait = settle.map_or(QUIET, |at| at.saturating_duration_since(Instant::now()));
+            match queue.recv_timeout(wait) {
+                Ok(first) => waiting.push_back(first),
+                Err(RecvTimeoutError::Timeout) => {
+                    if settle.is_some_and(|at| at <= Instant::now()) {
+                        settle = match checkpoint(connection) {
+                            true => None,
+                            false => Some(Instant::now() + QUIET),
+                        };
+                    }
+                    continue;
                 }
+                Err(RecvTimeoutError::Disconnected) => break,
             }
-            Err(RecvTimeoutError::Timeout) => {
-                let due = settle.is_some_and(|at| at <= Instant::now());
-                if due {
-                    settle = match checkpoint(connection) {
-                        true => None,
-                        false => Some(Instant::now() + QUIET),
-                    };
-                }
-            }
-            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        waiting.extend(queue.try_iter().take(BATCH.saturating_sub(waiting.len())));
+        let before = connection.total_changes();
+        commit(connection, &mut waiting, batch_time, load);
+        if connection.total_changes() != before {
+            committed.send_replace(());
+            settle = Some(Instant::now() + QUIET);
         }
     }
     if !checkpoint(connection) {
@@ -219,9 +238,15 @@ fn work(connection: &Connection, queue: &Receiver<Box<dyn Pending>>, load: &Load
     }
 }
 
-/// Runs a batch in one transaction and answers each job.
-fn commit(connection: &Connection, mut batch: Vec<Box<dyn Pending>>, load: &Load) {
-    let result = transaction(connection, &mut batch, load);
+/// Runs a batch of the jobs that wait in one transaction and answers each job of it.
+fn commit(
+    connection: &Connection,
+    waiting: &mut VecDeque<Box<dyn Pending>>,
+    batch_time: Duration,
+    load: &Load,
+) {
+    let mut batch = Vec::new();
+    let result = transaction(connection, waiting, batch_time, &mut batch, load);
     if let Err(error) = &result {
         tracing::error!(%error, jobs = batch.len(), "nothing of the batch was committed");
         if !connection.is_autocommit()
@@ -235,19 +260,35 @@ fn commit(connection: &Connection, mut batch: Vec<Box<dyn Pending>>, load: &Load
     }
 }
 
+/// Takes jobs into `batch` and runs them, until none waits or the time for it is over, and commits. Without a transaction
+/// all that wait fail: each by itself would wait for the same lock as long.
 fn transaction(
     connection: &Connection,
-    batch: &mut [Box<dyn Pending>],
+    waiting: &mut VecDeque<Box<dyn Pending>>,
+    batch_time: Duration,
+    batch: &mut Vec<Box<dyn Pending>>,
     load: &Load,
 ) -> Result<(), Error> {
     let statement = |sql| connection.prepare_cached(sql)?.execute([]);
-    statement("BEGIN IMMEDIATE")?;
-    for job in batch.iter_mut() {
-        job.run(connection)?;
+    if let Err(error) = statement("BEGIN IMMEDIATE") {
+        load.queued
+            .dec_by(i64::try_from(waiting.len()).unwrap_or(i64::MAX));
+        batch.extend(waiting.drain(..));
+        return Err(error.into());
+    }
+    let began = Instant::now();
+    while (batch.is_empty() || began.elapsed() < batch_time)
+        && let Some(mut job) = waiting.pop_front()
+    {
+        load.queued.dec();
+        let ran = job.run(connection);
+        batch.push(job);
         // Some failures (disk full, I/O) make SQLite roll the whole transaction back by itself.
         if connection.is_autocommit() {
-            return Err(Error::Sqlite("the transaction was rolled back".into()));
+            let what = "SQLite rolled the transaction back: the disk is full or fails";
+            return Err(Error::Unavailable(what.into()));
         }
+        ran?;
     }
     let began = Instant::now();
     statement("COMMIT")?;

@@ -87,6 +87,13 @@ impl TestApp {
         clients(&self.home, &self.ready, &self.violations).0
     }
 
+    /// A client of the admin listener with the administrator's token.
+    pub fn admin_client(&self) -> Client {
+        let port = port(&self.ready["admin"]);
+        let violations = Arc::clone(&self.violations);
+        Client::new(port, &self.ca(), violations).with_token(self.told("admin_token"))
+    }
+
     /// SIGTERM, and a clean end.
     #[track_caller]
     pub fn stop(&mut self) {
@@ -102,10 +109,14 @@ impl TestApp {
 
     /// Sends a signal.
     pub fn signal(&self, signal: &str) {
-        let child = self.child.as_ref().expect("a running server");
-        let id = child.id().to_string();
+        let id = self.pid().to_string();
         let sent = Command::new("kill").args([signal, &id]).status().unwrap();
         assert!(sent.success());
+    }
+
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("a running server").id()
     }
 
     /// Waits for the end of a server that was told to stop.
@@ -126,8 +137,13 @@ impl TestApp {
 
     /// Starts again after a stop or kill, on other ports.
     pub fn resume(&mut self) {
+        self.resume_with(|_| {});
+    }
+
+    /// The same with a command that `prepare` may change first.
+    pub fn resume_with(&mut self, prepare: impl FnOnce(&mut Command)) {
         assert!(self.child.is_none(), "still running");
-        let (child, stderr, ready) = serve(&self.home, |_| {});
+        let (child, stderr, ready) = serve(&self.home, prepare);
         let past = std::mem::replace(&mut self.stderr, stderr);
         self.stderr
             .lock()

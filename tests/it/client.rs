@@ -144,6 +144,19 @@ impl Client {
         headers: &[(&str, &str)],
         body: Option<Vec<u8>>,
     ) -> Result<Answer, reqwest::Error> {
+        let answer = self.exchange(method, path, headers, body).await?;
+        self.note(method, path, &answer);
+        Ok(answer)
+    }
+
+    /// The same, whether or not the answer is one of SCIM.
+    pub async fn exchange(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Vec<u8>>,
+    ) -> Result<Answer, reqwest::Error> {
         let mut map = HeaderMap::new();
         if let Some(token) = &self.token {
             map.insert(AUTHORIZATION, text(&format!("Bearer {token}")));
@@ -160,7 +173,7 @@ impl Client {
         }
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let url = format!("{}{path}", self.origin);
-        let mut request = self.http.request(method.clone(), url).headers(map);
+        let mut request = self.http.request(method, url).headers(map);
         if let Some(body) = body {
             request = request.body(body);
         }
@@ -168,7 +181,7 @@ impl Client {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let body = response.bytes().await?;
-        let answer = Answer {
+        Ok(Answer {
             status,
             headers,
             json: match body.as_ref() {
@@ -176,9 +189,7 @@ impl Client {
                 bytes => serde_json::from_slice(bytes)
                     .unwrap_or_else(|_| String::from_utf8_lossy(bytes).into()),
             },
-        };
-        self.note(method.as_str(), path, &answer);
-        Ok(answer)
+        })
     }
 
     /// One request below `/scim`; null for no body.

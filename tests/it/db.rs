@@ -38,7 +38,9 @@ impl Home {
                     ValueRef::Text(text) => {
                         let text = std::str::from_utf8(text).unwrap();
                         match name.as_str() {
-                            "changes" | "decision" => serde_json::from_str(text).unwrap(),
+                            "changes" | "decision" | "account" => {
+                                serde_json::from_str(text).unwrap()
+                            }
                             _ => text.into(),
                         }
                     }
@@ -83,43 +85,95 @@ pub fn unbroken(database: &Path) {
     assert_eq!(break_in(database), None);
 }
 
+/// Makes every row of the audit as much older as SQLite's `modifier` says, and the chain anew: what somebody does who
+/// knows how it is made. Gives the number of the last row.
+#[track_caller]
+pub fn age(database: &Path, modifier: &str) -> i64 {
+    let db = Connection::open(database).unwrap();
+    db.busy_timeout(BUSY).unwrap();
+    let older = "UPDATE audit SET at = strftime('%Y-%m-%dT%H:%M:%fZ', at, ?1)";
+    db.execute(older, [modifier]).unwrap();
+    let query = "SELECT pruned_seq, pruned_hash, audit_seq FROM appliance";
+    let (mut seq, mut head, last): (i64, String, i64) = db
+        .query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .unwrap();
+    while seq < last {
+        seq += 1;
+        let hash = db
+            .query_row("SELECT * FROM audit WHERE seq = ?1", [seq], |row| {
+                Ok(chained(&head, row, row.as_ref().column_count() - 2))
+            })
+            .unwrap();
+        let update = "UPDATE audit SET prev_hash = ?2, hash = ?3 WHERE seq = ?1";
+        db.execute(update, (seq, &head, &hash)).unwrap();
+        head = hash;
+    }
+    db.execute("UPDATE appliance SET audit_hash = ?1", [head])
+        .unwrap();
+    last
+}
+
+/// The hash of a row by the hash of the row before it and its first `columns` columns.
+fn chained(before: &str, row: &rusqlite::Row<'_>, columns: usize) -> String {
+    let mut text = format!("{}:{before}", before.len());
+    for column in 0..columns {
+        let value = match row.get_ref(column).unwrap() {
+            ValueRef::Null => None,
+            ValueRef::Integer(number) => Some(number.to_string()),
+            value => Some(value.as_str().unwrap().to_owned()),
+        };
+        match value {
+            None => text.push('-'),
+            Some(value) => write!(text, "{}:{value}", value.len()).unwrap(),
+        }
+    }
+    hex(digest(&SHA256, text.as_bytes()).as_ref())
+}
+
 /// Where the audit is not whole: its numbers have a gap, a hash is not the one that its row and the row before it give,
 /// or the head in `appliance` is not that of the last row.
 fn break_in(database: &Path) -> Option<String> {
     let db = Connection::open(database).unwrap();
     let mut query = db.prepare("SELECT * FROM audit ORDER BY seq").unwrap();
-    let names: Vec<_> = query.column_names().collect();
+    let names: Vec<String> = query.column_names().map(Into::into).collect();
     let columns = names.len() - 2;
     assert_eq!(names[columns..], ["prev_hash", "hash"]);
-    let (mut seq, mut head) = (0, "0".repeat(64));
+    let places = "SELECT pruned_seq, pruned_hash, audit_seq, audit_hash FROM appliance";
+    let link =
+        |row: &rusqlite::Row<'_>, at| Ok::<_, rusqlite::Error>((row.get(at)?, row.get(at + 1)?));
+    let (pruned, stored): ((i64, String), (i64, String)) = db
+        .query_row(places, [], |row| Ok((link(row, 0)?, link(row, 2)?)))
+        .unwrap();
+    let (mut seq, mut head) = pruned.clone();
+    let mut vouched = (0, "0".repeat(64));
     let mut rows = query.query([]).unwrap();
     while let Some(row) = rows.next().unwrap() {
         seq += 1;
-        let mut text = format!("{}:{head}", head.len());
-        for column in 0..columns {
-            let value = match row.get_ref(column).unwrap() {
-                ValueRef::Null => None,
-                ValueRef::Integer(number) => Some(number.to_string()),
-                value => Some(value.as_str().unwrap().to_owned()),
-            };
-            match value {
-                None => text.push('-'),
-                Some(value) => write!(text, "{}:{value}", value.len()).unwrap(),
-            }
-        }
-        let before = std::mem::replace(&mut head, hex(digest(&SHA256, text.as_bytes()).as_ref()));
-        let stored = |column| row.get::<_, String>(column).unwrap();
+        let hash = chained(&head, row, columns);
+        let before = std::mem::replace(&mut head, hash);
+        let text = |column| row.get::<_, String>(column).unwrap();
         if row.get::<_, i64>(0).unwrap() != seq {
             return Some(format!("there is no row {seq}"));
         }
-        if stored(columns) != before || stored(columns + 1) != head {
+        if text(columns) != before || text(columns + 1) != head {
             return Some(format!("row {seq} or the one before it"));
         }
+        let named = |name| names.iter().position(|column| *column == name).unwrap();
+        if (&*text(named("action")), &*text(named("verdict"))) == ("audit.prune", "applied") {
+            let changes: Value = serde_json::from_str(&text(named("changes"))).unwrap();
+            let hash = changes["pruned_hash"]["new"].as_str().unwrap();
+            vouched = (
+                changes["pruned_seq"]["new"].as_i64().unwrap(),
+                hash.to_owned(),
+            );
+        }
+        if text(named("reason")).is_empty() {
+            return Some(format!("row {seq} has no reason"));
+        }
     }
-    let query = "SELECT audit_seq, audit_hash FROM appliance";
-    let stored: (i64, String) = db
-        .query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?)))
-        .unwrap();
+    if vouched != pruned {
+        return Some(format!("no pruning up to row {}", pruned.0));
+    }
     (stored != (seq, head)).then(|| format!("the head is not that of row {seq}"))
 }
 

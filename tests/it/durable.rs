@@ -144,6 +144,80 @@ async fn a_kill_under_load_loses_nothing() {
     }
 }
 
+/// Creates, changes and removes people until the server is gone.
+async fn live(client: Client, writer: usize) {
+    for number in 0.. {
+        let name = format!("l{writer}-{number}@example.test");
+        let Ok(made) = client.try_scim("POST", "/Users", user(&name)).await else {
+            return;
+        };
+        let path = format!("/Users/{}", made.expect(201).id());
+        let patch = json!({"Operations": [{"op": "replace", "path": "title", "value": name}]});
+        let same = user("somebody@example.test");
+        for (method, body) in [("PATCH", patch), ("POST", same), ("DELETE", Value::Null)] {
+            if method == "DELETE" && number % 2 == 0 {
+                continue;
+            }
+            if client.try_scim(method, &path, body).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// The last row about each account says how it is, and there are as many rows as it had changes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_leaves_no_change_without_its_row_and_no_row_without_its_change() {
+    let mut app = TestApp::start();
+    for _ in 0..3 {
+        let before = app.rows("SELECT audit_seq FROM appliance", [])[0]["audit_seq"].as_i64();
+        let mut writers = JoinSet::new();
+        for writer in 0..WRITERS {
+            writers.spawn(live(
+                app.new_client(),
+                writer + 1000 * app.rows("SELECT id FROM user", []).len(),
+            ));
+        }
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while app.rows("SELECT audit_seq FROM appliance", [])[0]["audit_seq"].as_i64()
+            < before.map(|seq| seq + 300)
+        {
+            assert!(Instant::now() < deadline, "too few rows in 30 s");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        app.kill();
+        writers.join_all().await;
+        app.resume();
+    }
+    let users = app.rows(
+        "SELECT accounts.*, user.version, user.mapping AS named,
+             (SELECT count(*) FROM audit WHERE target_id = user.id AND verdict = 'applied') AS changes_made,
+             (SELECT account FROM audit WHERE target_id = user.id AND verdict = 'applied'
+              ORDER BY seq DESC LIMIT 1) AS account
+         FROM user JOIN accounts ON accounts.id = user.id",
+        [],
+    );
+    assert!(users.len() > 100);
+    for user in users {
+        assert_eq!(user["version"], user["changes_made"], "{user}");
+        let told = &user["account"]["after"];
+        for key in [
+            "id",
+            "email",
+            "status",
+            "preserved_at",
+            "profile",
+            "created",
+            "modified",
+        ] {
+            assert_eq!(told[key], user[key], "{key} of {user}");
+        }
+    }
+    let strangers = "SELECT seq FROM audit WHERE verdict = 'applied' AND target_type = 'User'
+         AND target_id NOT IN (SELECT id FROM user)";
+    assert_eq!(app.rows(strangers, []), Vec::<Value>::new());
+}
+
 #[tokio::test]
 async fn a_client_that_hangs_up_gets_all_or_nothing() {
     let mut app = TestApp::start();

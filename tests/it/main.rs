@@ -8,6 +8,10 @@
     clippy::print_stderr
 )]
 
+mod admin;
+mod admin_lists;
+mod admin_matrix;
+mod admin_parity;
 mod app;
 mod audit;
 mod backup;
@@ -27,6 +31,7 @@ mod denied;
 mod durable;
 mod groups;
 mod guessing;
+mod history;
 mod home;
 mod impact;
 mod import;
@@ -36,9 +41,11 @@ mod list;
 mod log;
 mod mapping;
 mod metrics;
+mod network;
 mod paging;
 mod pattern;
 mod places;
+mod proof;
 mod raw;
 mod restore;
 mod rules;

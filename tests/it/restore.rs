@@ -202,7 +202,7 @@ fn what_cannot_be_restored_leaves_all_as_it_was() {
         ("row 2", &|| {
             change("UPDATE audit SET reason = 'x' WHERE seq = 2")
         }),
-        ("not the last", &|| {
+        ("row 3 of the audit", &|| {
             change("DELETE FROM audit WHERE seq = 3")
         }),
         ("table stray", &|| change("CREATE TABLE stray (x)")),

@@ -154,7 +154,10 @@ async fn over_a_unix_socket_as_cef() {
     let last = messages.last().unwrap();
     let id = made["request_id"].as_str().unwrap();
     assert!(last.contains("] CEF:0|Scimlite|Scimlite|"), "{last}");
-    assert!(last.contains("|user.create|user.create|3|rt="), "{last}");
+    assert!(
+        last.contains("|user.create|user.create applied|3|rt="),
+        "{last}"
+    );
     assert!(last.contains(&format!(" cs1={id} ")), "{last}");
 }
 

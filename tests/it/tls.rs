@@ -98,6 +98,16 @@ pub async fn connect(
     authorities: &[&str],
     client: Option<&Pair>,
 ) -> std::io::Result<TlsStream<TcpStream>> {
+    let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    over(stream, authorities, client).await
+}
+
+/// The same over a connection that is there.
+pub async fn over(
+    stream: TcpStream,
+    authorities: &[&str],
+    client: Option<&Pair>,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     for authority in authorities {
         roots.add(der(authority)).unwrap();
@@ -116,7 +126,6 @@ pub async fn connect(
         }
     };
     let name = ServerName::try_from("localhost").unwrap();
-    let stream = TcpStream::connect(("127.0.0.1", port)).await?;
     TlsConnector::from(Arc::new(config))
         .connect(name, stream)
         .await

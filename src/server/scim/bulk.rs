@@ -19,7 +19,7 @@ use tokio::task::unconstrained;
 use tokio::time::{Instant, timeout_at};
 
 use super::command::{Command, Done};
-use super::{Content, Scim, late, may_write, refused};
+use super::{Scim, may_write, refused};
 use crate::directory::audit::{Origin, Verdict};
 use crate::directory::tokens::Principal;
 use crate::directory::{Directory, Refusal};
@@ -29,6 +29,7 @@ use crate::scim::schema::Schemas;
 use crate::scim::version::{Condition, Tags};
 use crate::scim::{Object, ScimType, message};
 use crate::server::answer::{self, Failure, Reply};
+use crate::server::intake::{Asks, Content, late};
 use crate::server::line::Line;
 use crate::server::metrics::Meter;
 use crate::server::route::{Endpoint, Routes};
@@ -52,19 +53,17 @@ impl Scim {
         deadline: Instant,
     ) -> Result<Understood, Failure> {
         may_write(principal)?;
-        let limit = self.limits.bulk_size;
-        let Content { value, room } = self.json(request.into_body(), limit, deadline).await?;
-        let bulk = bulk::parse(value).map_err(|error| {
-            let status = match error.kind {
-                ScimType::TooMany => 413,
-                _ => 400,
-            };
-            Failure {
-                status,
-                ..error.into()
-            }
+        let body = request.into_body();
+        let bulk = self.intake.json(body, Asks::Bulk, deadline, bulk::parse);
+        let Content { value, room } = bulk.await.map_err(|failure| match failure.scim_type {
+            // RFC 7644 §3.7.4.
+            Some(ScimType::TooMany) => Failure {
+                status: 413,
+                ..failure
+            },
+            _ => failure,
         })?;
-        Ok(Understood { bulk, room })
+        Ok(Understood { bulk: value, room })
     }
 
     /// Carries the operations out in a task of its own, and answers for each that was attempted, in the order of the
@@ -76,14 +75,14 @@ impl Scim {
         deadline: Instant,
     ) -> Result<Reply, Failure> {
         let (directory, routes) = (Arc::clone(&self.directory), self.routes.clone());
-        let metrics = Arc::clone(&self.metrics);
-        let (origin, deadline) = (origin.clone(), self.answer_by(deadline));
+        let meter = self.metrics.bulk.clone();
+        let (origin, deadline) = (origin.clone(), self.intake.answer_by(deadline));
         let task = tokio::spawn(async move {
             let Understood { bulk, room } = understood;
             let run = Run {
                 directory: &directory,
                 routes: &routes,
-                meter: &metrics.bulk,
+                meter: &meter,
                 origin: &origin,
                 deadline,
                 in_flight: VecDeque::new(),
@@ -194,7 +193,12 @@ impl Run<'_> {
         let path = asked.as_ref().map_or(&sent, |asked| &asked.path);
         let endpoint = method.and_then(|_| self.routes.operation(path));
         let word = method.map_or("operation", Method::as_str);
-        let line = Line::begin(self.meter, word, endpoint.as_ref(), self.origin.part());
+        let line = Line::begin(
+            self.meter.clone(),
+            word,
+            endpoint.as_ref().map(Endpoint::label),
+            self.origin.part(),
+        );
         let label = Label {
             place,
             method,

@@ -8,20 +8,17 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http_body_util::Full;
-use hyper::body::{Body, Bytes, Incoming};
-use hyper::header::{self, HeaderName};
-use hyper::{Method, Request, Response, Version};
-use serde_json::Value;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use hyper::body::{Bytes, Incoming};
+use hyper::header;
+use hyper::{Method, Request, Response};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use super::Settings;
 use super::answer::{self, Failure, Reply};
 use super::auth::authenticate;
-use super::body::{self, BodyError};
-use super::client::TrustedProxies;
+use super::intake::{Asks, Content, Intake, asked, reads};
 use super::limits::Limits;
-use super::line::Line;
 use super::listener::Handler;
 use super::metrics::Metrics;
 use super::route::{Endpoint, Routes};
@@ -29,34 +26,19 @@ use crate::directory::audit::{Entry, Origin};
 use crate::directory::tokens::{Principal, Scope};
 use crate::directory::view::Representation;
 use crate::directory::{Directory, Refusal};
+use crate::scim::ScimType;
 use crate::scim::query::Projection;
 use crate::scim::schema::ResourceType;
 use crate::scim::version::{Condition, Tags};
-use crate::scim::{ScimType, json};
 use command::Command;
-
-/// Deepest nesting of a JSON body: no SCIM message comes near it.
-const JSON_DEPTH: usize = 64;
-/// The header that carries the id under which the audit and the log know a request.
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// Bodies in memory at the same time, in KiB. As JSON values they take some twenty times that; further requests wait.
-const BODIES: usize = 16 * 1024;
 
 /// Answers the requests of the SCIM listener.
 pub struct Scim {
     directory: Arc<Directory>,
     routes: Routes,
-    trusted_proxies: TrustedProxies,
     limits: Arc<Limits>,
-    bodies: Arc<Semaphore>,
+    intake: Intake,
     metrics: Arc<Metrics>,
-}
-
-/// A body that was read, and the room that it takes until its request is done.
-struct Content {
-    value: Value,
-    room: OwnedSemaphorePermit,
 }
 
 /// What a mutating request asks for, once it is understood.
@@ -70,37 +52,13 @@ struct Asked {
 
 impl Handler for Scim {
     async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
-        let client = self.trusted_proxies.client(peer, request.headers());
         let endpoint = self.routes.endpoint(request.uri().path());
-        let method = request.method().clone();
-        let origin = Origin::new("unknown", client.to_string());
-        let mut line = Line::begin(
-            &self.metrics.scim,
-            method.as_str(),
-            endpoint.as_ref(),
-            origin,
-        );
-        let deadline = Instant::now() + self.limits.request;
-        let respond = self.respond(request, endpoint, client, deadline, &mut line.origin);
+        let label = endpoint.as_ref().map(Endpoint::label);
+        let mut begun = self.intake.begin(&request, peer, label);
+        let (client, deadline) = (begun.client, begun.deadline);
+        let respond = self.respond(request, endpoint, client, deadline, &mut begun.line.origin);
         let answer = timeout_at(deadline, respond).await;
-        let request_id = line.origin.request_id.clone();
-        let mut reply = match answer.unwrap_or_else(|_| Err(late())) {
-            Ok(reply) => {
-                line.end(reply.status().as_u16(), None);
-                reply
-            }
-            Err(failure) => {
-                line.end(failure.status, Some(&failure));
-                failure.into_reply()
-            }
-        };
-        if method == Method::HEAD {
-            let length = length(&reply);
-            answer::set(&mut reply, header::CONTENT_LENGTH, &length);
-            *reply.body_mut() = Full::default();
-        }
-        answer::set(&mut reply, X_REQUEST_ID, &request_id);
-        reply
+        begun.finish(answer, |failure, _| failure.into_reply())
     }
 }
 
@@ -110,9 +68,8 @@ impl Scim {
         Self {
             directory,
             routes: Routes::new(&settings.base_paths),
-            trusted_proxies: settings.trusted_proxies.clone(),
+            intake: Intake::new(settings, metrics.scim.clone()),
             limits: Arc::clone(&settings.limits),
-            bodies: Arc::new(Semaphore::new(BODIES)),
             metrics,
         }
     }
@@ -126,15 +83,14 @@ impl Scim {
         origin: &mut Origin,
     ) -> Result<Reply, Failure> {
         let principal = authenticate(&self.directory, &request, client, origin).await?;
-        origin.actor = format!("token:{} ({})", principal.token_id, principal.name);
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let admitted = self.admit(&request, endpoint.clone());
         if reads(&method) {
             return self.read(&request, &admitted?).await;
         }
         if let Ok(Endpoint::Search(resource_type)) = admitted {
-            let limit = self.limits.body_size;
-            let body = self.json(request.into_body(), limit, deadline).await?;
+            let body = request.into_body();
+            let body = self.intake.json(body, Asks::One, deadline, Ok).await?;
             return self.search(resource_type, body.value).await;
         }
         let asked = match admitted {
@@ -164,20 +120,7 @@ impl Scim {
         request: &Request<Incoming>,
         endpoint: Option<Endpoint>,
     ) -> Result<Endpoint, Failure> {
-        let length = request
-            .uri()
-            .path_and_query()
-            .map_or(0, |url| url.as_str().len());
-        if length > self.limits.url_size {
-            return Err(Failure::new(
-                414,
-                format!("the URL is longer than {} bytes", self.limits.url_size),
-            ));
-        }
-        let hosts = request.headers().get_all(header::HOST).iter().count();
-        if request.version() == Version::HTTP_11 && hosts != 1 {
-            return Err(Failure::new(400, "HTTP/1.1 asks for one Host header"));
-        }
+        self.intake.admit(request)?;
         let endpoint =
             endpoint.ok_or_else(|| Failure::new(404, "there is no endpoint at this path"))?;
         if endpoint == Endpoint::Me {
@@ -216,19 +159,20 @@ impl Scim {
                 (Command::Delete(resource_type, id), None)
             }
             (endpoint, method) => {
-                let limit = self.limits.body_size;
-                let Content { value, room } =
-                    self.json(request.into_body(), limit, deadline).await?;
-                let command = match (endpoint, method) {
+                let directory = Arc::clone(&self.directory);
+                let command = move |value| match (endpoint, method) {
                     (Endpoint::Resource(_, id), Method::PATCH) => {
-                        Command::patch(resource_type, id, value, schemas)?
+                        Command::patch(resource_type, id, value, directory.schemas())
                     }
                     (Endpoint::Resource(_, id), _) => {
-                        Command::replace(resource_type, id, value, schemas)?
+                        Command::replace(resource_type, id, value, directory.schemas())
                     }
-                    _ => Command::create(resource_type, value, schemas)?,
+                    _ => Command::create(resource_type, value, directory.schemas()),
                 };
-                (command, Some(room))
+                let body = request.into_body();
+                let body = self.intake.json(body, Asks::One, deadline, command);
+                let Content { value, room } = body.await?;
+                (value, Some(room))
             }
         };
         Ok(Asked {
@@ -282,43 +226,6 @@ impl Scim {
         }
         reply
     }
-
-    /// The JSON value of a body of at most `limit` bytes, once there is room for it.
-    async fn json(
-        &self,
-        incoming: Incoming,
-        limit: usize,
-        deadline: Instant,
-    ) -> Result<Content, Failure> {
-        let size = incoming
-            .size_hint()
-            .exact()
-            .and_then(|size| usize::try_from(size).ok());
-        let kib = size.unwrap_or(limit).min(limit).div_ceil(1024).min(BODIES);
-        let room = Arc::clone(&self.bodies)
-            .acquire_many_owned(u32::try_from(kib).unwrap_or(u32::MAX))
-            .await
-            .map_err(|_| late())?;
-        let time = self
-            .answer_by(deadline)
-            .saturating_duration_since(Instant::now());
-        let bytes = body::read(incoming, limit, time)
-            .await
-            .map_err(|error| match error {
-                BodyError::TooLarge => {
-                    Failure::new(413, format!("the body is larger than {limit} bytes"))
-                }
-                BodyError::Slow => Failure::new(408, "the body did not arrive in time"),
-                BodyError::Broken => Failure::new(400, "the body did not arrive whole"),
-            })?;
-        let value = json::parse(&bytes, JSON_DEPTH)?;
-        Ok(Content { value, room })
-    }
-
-    /// A little earlier than the request's own end, so that there is time to say why.
-    fn answer_by(&self, deadline: Instant) -> Instant {
-        deadline - self.limits.request / 10
-    }
 }
 
 /// Whether a token may change anything.
@@ -330,12 +237,6 @@ fn may_write(principal: &Principal) -> Result<(), Failure> {
             "this token may read; writing needs one with scope provision",
         )),
     }
-}
-
-/// The answer when a request's time is over.
-fn late() -> Failure {
-    let detail = "the request took too long; what it asks for may still be done";
-    Failure::new(503, detail).with(header::RETRY_AFTER, "5")
 }
 
 /// The audit entry of a mutating request, or an operation of a bulk request, that the directory never saw.
@@ -353,17 +254,9 @@ fn refused(method: &str, endpoint: Option<&Endpoint>, path: &str, failure: &Fail
     entry.scim_type = failure.scim_type.map(ScimType::as_str);
     entry.because(failure.detail.clone());
     if resource_type.is_none() {
-        entry.because(shortened(&format!("{method} {path}")));
+        entry.because(asked(method, path));
     }
     entry
-}
-
-/// Whether a method changes nothing: all but the four that SCIM writes with.
-fn reads(method: &Method) -> bool {
-    !matches!(
-        *method,
-        Method::POST | Method::PUT | Method::PATCH | Method::DELETE
-    )
 }
 
 /// The query's names and values, decoded: `+` is a blank, `%2B` a plus (C-01, C-17).
@@ -383,16 +276,4 @@ fn condition<B>(request: &Request<B>) -> Condition {
         if_match: tags(header::IF_MATCH),
         if_none_match: tags(header::IF_NONE_MATCH),
     }
-}
-
-/// Bytes of a reply's body.
-fn length(reply: &Reply) -> String {
-    let exact = reply.body().size_hint().exact();
-    exact.unwrap_or_default().to_string()
-}
-
-/// A method and path as an audit row can hold them.
-fn shortened(asked: &str) -> String {
-    const LETTERS: usize = 200;
-    asked.chars().take(LETTERS).collect()
 }

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use super::Format;
 use crate::directory::audit::{Recorded, Verdict};
+use crate::server::cef;
 
 /// Facility `log audit` (RFC 5424 §6.2.1), times eight.
 const FACILITY: u8 = 13 * 8;
@@ -53,7 +54,7 @@ fn written(row: &Recorded, format: Format, host: &str) -> String {
     let body = match format {
         // A row is texts, numbers and objects with text keys: it always serialises.
         Format::Json => serde_json::to_string(row).unwrap_or_default(),
-        Format::Cef => cef(row),
+        Format::Cef => cef::line(row),
     };
     format!(
         "<{}>1 {} {} scimlite {} {} [{SD_ID}{}] {body}",
@@ -117,55 +118,6 @@ fn escaped<'t>(text: &'t str, special: &[char]) -> Cow<'t, str> {
     safe.into()
 }
 
-/// The row in the Common Event Format.
-fn cef(row: &Recorded) -> String {
-    let severity = match row.verdict {
-        Verdict::Failed => 8,
-        Verdict::Refused => 6,
-        Verdict::Applied => 3,
-        Verdict::Unchanged => 1,
-    };
-    let action = escaped(&row.action, &['\\', '|']);
-    let mut text = format!(
-        "CEF:0|Scimlite|Scimlite|{}|{action}|{action}|{severity}|",
-        env!("CARGO_PKG_VERSION")
-    );
-    let (seq, status) = (row.seq.to_string(), row.status.to_string());
-    let changes = row.changes.as_ref().map(|changes| {
-        let names: Vec<_> = changes.keys().map(String::as_str).collect();
-        names.join(", ")
-    });
-    let address = row.source.parse::<std::net::IpAddr>().is_ok();
-    let parameters = [
-        ("rt", Some(row.at.as_str())),
-        ("externalId", Some(&seq)),
-        (if address { "src" } else { "shost" }, Some(&row.source)),
-        ("suser", Some(&row.actor)),
-        ("act", Some(&row.action)),
-        ("outcome", Some(row.verdict.as_str())),
-        ("reason", Some(&row.reason)),
-        ("duid", row.target_id.as_deref()),
-        ("duser", row.target_name.as_deref()),
-        ("cn1Label", Some("status")),
-        ("cn1", Some(&status)),
-        ("cs1Label", Some("requestId")),
-        ("cs1", Some(&row.request_id)),
-        ("cs2Label", changes.as_ref().map(|_| "changed")),
-        ("cs2", changes.as_deref()),
-        ("cs3Label", Some("hash")),
-        ("cs3", Some(&row.hash)),
-    ];
-    let mut first = true;
-    for (name, value) in parameters {
-        if let Some(value) = value {
-            let blank = if std::mem::take(&mut first) { "" } else { " " };
-            let value = escaped(value, &['\\', '=']);
-            let _ = write!(text, "{blank}{name}={value}");
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,13 +171,13 @@ mod tests {
         assert!(message.contains(" ab scimlite "), "{message}");
         let (_, event) = message.split_once("\"] ").unwrap();
         let head = format!(
-            "CEF:0|Scimlite|Scimlite|{}|user.create|user.create|6|rt=",
+            "CEF:0|Scimlite|Scimlite|{}|user.create|user.create refused|6|rt=",
             env!("CARGO_PKG_VERSION")
         );
         assert!(event.starts_with(&head), "{event}");
         for part in [
-            " externalId=7 src=192.0.2.1 ",
-            " outcome=refused reason=taken  by another duser=a\\=b|c [31m@x.test cn1Label=status cn1=409 ",
+            " externalId=7 act=user.create outcome=refused ",
+            " src=192.0.2.1 duser=a\\=b|c [31m@x.test reason=taken\\r\\nby another cs1Label=requestId cs1=r1 ",
         ] {
             assert!(event.contains(part), "{event}");
         }

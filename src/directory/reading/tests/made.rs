@@ -151,7 +151,7 @@ pub fn directory(people: Vec<Person>, crowds: Vec<Crowd>) -> (Connection, View) 
             created: at(0),
             modified: at(person.modified),
         };
-        let seq = users::insert(&connection, &user).unwrap();
+        let seq = users::insert(&connection, &user, "test").unwrap();
         if person.visible {
             members.push(MemberRow {
                 kind: ResourceType::User,

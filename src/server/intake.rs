@@ -1,0 +1,266 @@
+//! What every request goes through on either listener: where it comes from, whether its URL is good, its body as JSON,
+//! and at the end its id and its line in the log. Whose it is, is for `auth`; what it means, for the handlers.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use http_body_util::Full;
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::header::{self, HeaderName};
+use hyper::{Method, Request, Version};
+use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tokio::time::error::Elapsed;
+
+use super::Settings;
+use super::answer::{self, Failure, Reply};
+use super::body::{self, BodyError};
+use super::client::TrustedProxies;
+use super::limits::Limits;
+use super::line::{Label, Line};
+use super::metrics::Meter;
+use crate::directory::Refusal;
+use crate::directory::audit::Origin;
+use crate::scim::{self, json};
+
+/// Deepest nesting of a JSON body: no message comes near it.
+const JSON_DEPTH: usize = 64;
+/// The header that carries the id under which the audit and the log know a request.
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Bodies of a listener in memory at the same time, in KiB. As JSON values they take some twenty times that; further
+/// requests wait.
+const BODIES: usize = 8 * 1024;
+/// The same of bulk requests. Their room is another, because they keep it for a thousand changes: single changes must
+/// not wait for that.
+const BULK_BODIES: usize = 8 * 1024;
+/// KiB that a bulk request takes at the least, so that few are under way at one time: what they have handed to the
+/// writer is all that a single change waits for.
+const BULK_SHARE: usize = 1024;
+/// Bytes of a body above which it is read as JSON on a thread of its own: it would keep other requests waiting for
+/// milliseconds.
+const LARGE: usize = 64 * 1024;
+
+/// What the requests of a listener share.
+pub struct Intake {
+    meter: Meter,
+    trusted_proxies: TrustedProxies,
+    limits: Arc<Limits>,
+    bodies: Room,
+    bulk_bodies: Room,
+}
+
+/// What a body asks for: which room it takes and how large it may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asks {
+    /// One thing.
+    One,
+    /// Many.
+    Bulk,
+}
+
+/// Room for bodies, in KiB.
+struct Room {
+    free: Arc<Semaphore>,
+    /// What there is of it.
+    size: usize,
+    /// What a body takes at the least.
+    share: usize,
+}
+
+/// A request under way.
+pub struct Begun {
+    /// Its line in the log to be, and whose it is.
+    pub line: Line,
+    /// The address that it comes from.
+    pub client: IpAddr,
+    /// When it has to be answered.
+    pub deadline: Instant,
+    method: Method,
+}
+
+/// A body that was understood, and the room that it takes until its request is done.
+pub struct Content<T> {
+    /// What was made of it.
+    pub value: T,
+    /// Kept as long as anything of the body is.
+    pub room: OwnedSemaphorePermit,
+}
+
+impl Intake {
+    /// The intake of a listener, whose requests `meter` counts.
+    pub fn new(settings: &Settings, meter: Meter) -> Self {
+        Self {
+            meter,
+            trusted_proxies: settings.trusted_proxies.clone(),
+            limits: Arc::clone(&settings.limits),
+            bodies: Room::new(BODIES, 1),
+            bulk_bodies: Room::new(BULK_BODIES, BULK_SHARE),
+        }
+    }
+
+    /// Begins a request over a connection from `peer`, for what `label` names.
+    pub fn begin<B>(
+        &self,
+        request: &Request<B>,
+        peer: SocketAddr,
+        label: Option<Label<'_>>,
+    ) -> Begun {
+        let client = self.trusted_proxies.client(peer, request.headers());
+        let origin = Origin::new("unknown", client.to_string());
+        let method = request.method().clone();
+        Begun {
+            line: Line::begin(self.meter.clone(), method.as_str(), label, origin),
+            client,
+            deadline: Instant::now() + self.limits.request,
+            method,
+        }
+    }
+
+    /// A little earlier than the request's own end, so that there is time to say why.
+    pub fn answer_by(&self, deadline: Instant) -> Instant {
+        deadline - self.limits.request / 10
+    }
+
+    /// Refuses a URL that is too long, and a request of HTTP/1.1 without its one Host (RFC 9112 §3.2).
+    pub fn admit<B>(&self, request: &Request<B>) -> Result<(), Failure> {
+        let url = request.uri().path_and_query();
+        if url.map_or(0, |url| url.as_str().len()) > self.limits.url_size {
+            return Err(Failure::new(
+                414,
+                format!("the URL is longer than {} bytes", self.limits.url_size),
+            ));
+        }
+        let hosts = request.headers().get_all(header::HOST).iter().count();
+        if request.version() == Version::HTTP_11 && hosts != 1 {
+            return Err(Failure::new(400, "HTTP/1.1 asks for one Host header"));
+        }
+        Ok(())
+    }
+
+    /// What `understand` makes of the JSON in a body, once there is room for it.
+    pub async fn json<T: Send + 'static>(
+        &self,
+        incoming: Incoming,
+        asks: Asks,
+        deadline: Instant,
+        understand: impl FnOnce(Value) -> Result<T, scim::Error> + Send + 'static,
+    ) -> Result<Content<T>, Failure> {
+        let (bytes, room) = self.body(incoming, asks, deadline).await?;
+        let large = bytes.len() > LARGE;
+        let understand = move || json::parse(&bytes, JSON_DEPTH).and_then(understand);
+        let value = match large {
+            false => understand(),
+            true => tokio::task::spawn_blocking(understand)
+                .await
+                .map_err(|error| Refusal::Failed(error.to_string()))?,
+        };
+        let value = value?;
+        Ok(Content { value, room })
+    }
+
+    /// A body, and the room that it takes.
+    pub async fn body(
+        &self,
+        incoming: Incoming,
+        asks: Asks,
+        deadline: Instant,
+    ) -> Result<(Bytes, OwnedSemaphorePermit), Failure> {
+        let (limit, room) = match asks {
+            Asks::One => (self.limits.body_size, &self.bodies),
+            Asks::Bulk => (self.limits.bulk_size, &self.bulk_bodies),
+        };
+        let size = incoming
+            .size_hint()
+            .exact()
+            .and_then(|size| usize::try_from(size).ok());
+        let room = room.take(size.unwrap_or(limit).min(limit)).await?;
+        let time = self
+            .answer_by(deadline)
+            .saturating_duration_since(Instant::now());
+        let bytes = body::read(incoming, limit, time)
+            .await
+            .map_err(|error| match error {
+                BodyError::TooLarge => {
+                    Failure::new(413, format!("the body is larger than {limit} bytes"))
+                }
+                BodyError::Slow => Failure::new(408, "the body did not arrive in time"),
+                BodyError::Broken => Failure::new(400, "the body did not arrive whole"),
+            })?;
+        Ok((bytes, room))
+    }
+}
+
+impl Room {
+    fn new(size: usize, share: usize) -> Self {
+        Self {
+            free: Arc::new(Semaphore::new(size)),
+            size,
+            share,
+        }
+    }
+
+    /// Room for a body of so many bytes, once it is free.
+    async fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Failure> {
+        let kib = bytes.div_ceil(1024).max(self.share).min(self.size);
+        Arc::clone(&self.free)
+            .acquire_many_owned(u32::try_from(kib).unwrap_or(u32::MAX))
+            .await
+            .map_err(|_| late())
+    }
+}
+
+impl Begun {
+    /// The reply as it leaves: under the request's id, without a body where the method is HEAD. Its line is written.
+    /// `told` makes a reply of a failure and the id.
+    pub fn finish(
+        self,
+        answer: Result<Result<Reply, Failure>, Elapsed>,
+        told: impl FnOnce(Failure, &str) -> Reply,
+    ) -> Reply {
+        let request_id = self.line.origin.request_id.clone();
+        let mut reply = match answer.unwrap_or_else(|_| Err(late())) {
+            Ok(reply) => {
+                self.line.end(reply.status().as_u16(), None);
+                reply
+            }
+            Err(failure) => {
+                self.line.end(failure.status, Some(&failure));
+                told(failure, &request_id)
+            }
+        };
+        if self.method == Method::HEAD {
+            let length = reply.body().size_hint().exact().unwrap_or_default();
+            answer::set(&mut reply, header::CONTENT_LENGTH, &length.to_string());
+            *reply.body_mut() = Full::default();
+        }
+        answer::set(&mut reply, X_REQUEST_ID, &request_id);
+        reply
+    }
+}
+
+/// The JSON value of a body.
+pub fn parse(body: &[u8]) -> Result<Value, Failure> {
+    Ok(json::parse(body, JSON_DEPTH)?)
+}
+
+/// The answer when a request's time is over.
+pub fn late() -> Failure {
+    let detail = "the request took too long; what it asks for may still be done";
+    Failure::new(503, detail).with(header::RETRY_AFTER, "5")
+}
+
+/// Whether a method changes nothing: all but the four that write.
+pub fn reads(method: &Method) -> bool {
+    !matches!(
+        *method,
+        Method::POST | Method::PUT | Method::PATCH | Method::DELETE
+    )
+}
+
+/// A method and path as an audit row can hold them.
+pub fn asked(method: &str, path: &str) -> String {
+    const LETTERS: usize = 200;
+    let asked = format!("{method} {path}");
+    asked.chars().take(LETTERS).collect()
+}

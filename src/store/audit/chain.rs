@@ -1,0 +1,282 @@
+//! The chain of `audit` computed again: whether every row is as it was written and in its place. It starts behind the
+//! last row that pruning removed, whose number and hash stand in `appliance` and, so that nobody can put others there,
+//! in the row of that pruning.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row, Rows};
+use serde::Serialize;
+
+use super::{GENESIS, Link, chained};
+use crate::scim::Object;
+use crate::store::open::optional;
+use crate::store::{Error, text};
+
+/// What the row of a pruning calls the number and the hash of the last row that it removed.
+pub const PRUNED: [&str; 2] = ["pruned_seq", "pruned_hash"];
+/// The action of such a row.
+pub const PRUNE: &str = "audit.prune";
+
+/// The first place where the audit is not as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The number of the row.
+    pub seq: i64,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+/// What a whole audit consists of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Proof {
+    /// Rows that are there.
+    pub rows: u64,
+    /// The last of them.
+    pub head: Link,
+    /// The last row that pruning removed; number 0 if none.
+    pub pruned: Link,
+}
+
+/// The place before the first row.
+fn genesis() -> Link {
+    Link {
+        seq: 0,
+        hash: GENESIS.to_owned(),
+    }
+}
+
+/// The two places that `appliance` holds: the head, and the last row that was removed. Without that row of `appliance`,
+/// the beginning.
+fn held(connection: &Connection) -> Result<(Link, Link), Error> {
+    let found = connection
+        .prepare_cached("SELECT audit_seq, audit_hash, pruned_seq, pruned_hash FROM appliance")?
+        .query_row([], |row| {
+            let link = |at| Ok::<_, rusqlite::Error>((row.get(at)?, row.get(at + 1)?));
+            Ok((link(0)?, link(2)?))
+        });
+    let link = |(seq, hash)| Link { seq, hash };
+    Ok(match optional(found)? {
+        Some((head, pruned)) => (link(head), link(pruned)),
+        None => (genesis(), genesis()),
+    })
+}
+
+/// The last row that pruning removed; number 0 if none.
+pub fn pruned(connection: &Connection) -> Result<Link, Error> {
+    Ok(held(connection)?.1)
+}
+
+/// Whether the chain has this row, or had it before it was pruned. Does not compute the chain again.
+pub fn has(connection: &Connection, link: &Link) -> Result<bool, Error> {
+    let pruned = pruned(connection)?;
+    if link.seq <= pruned.seq {
+        return Ok(link.seq < pruned.seq || *link == pruned);
+    }
+    let found = connection
+        .prepare_cached("SELECT hash FROM audit WHERE seq = ?1")?
+        .query_row([link.seq], |row| row.get::<_, String>(0));
+    Ok(optional(found)?.as_ref() == Some(&link.hash))
+}
+
+/// The columns of a row that its hash covers, as the chain writes them.
+fn columns<'r>(row: &'r Row<'_>) -> Result<Vec<Option<Cow<'r, [u8]>>>, rusqlite::Error> {
+    let column = |index| {
+        Ok(match row.get_ref(index)? {
+            ValueRef::Null => None,
+            ValueRef::Integer(number) => Some(number.to_string().into_bytes().into()),
+            ValueRef::Real(number) => Some(number.to_string().into_bytes().into()),
+            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(bytes.into()),
+        })
+    };
+    (0..16).map(column).collect()
+}
+
+/// Takes the next row of the chain behind `last`, or says what is wrong with it.
+fn next(last: &mut Link, row: &Row<'_>) -> Result<Result<(), Fault>, Error> {
+    let seq: i64 = row.get(0)?;
+    let expected = last.seq + 1;
+    let fault = |seq, what: &str| {
+        Ok(Err(Fault {
+            seq,
+            what: what.to_owned(),
+        }))
+    };
+    if seq < expected {
+        return fault(seq, "it was added");
+    }
+    if seq > expected {
+        return fault(expected, "it is missing");
+    }
+    let columns = columns(row)?;
+    let hash = chained(&last.hash, columns.iter().map(Option::as_deref));
+    let holds = |index, wanted: &str| {
+        Ok::<_, Error>(row.get_ref(index)?.as_bytes().ok() == Some(wanted.as_bytes()))
+    };
+    if !holds(16, &last.hash)? {
+        return fault(
+            seq,
+            "it does not follow the row before it: one of the two was altered",
+        );
+    }
+    if !holds(17, &hash)? {
+        return fault(seq, "it was altered");
+    }
+    *last = Link { seq, hash };
+    Ok(Ok(()))
+}
+
+/// What the row of a pruning says was removed.
+fn removed(row: &Row<'_>) -> Result<Option<Link>, Error> {
+    let said = row.get_ref(5)?.as_bytes().ok() == Some(PRUNE.as_bytes())
+        && row.get_ref(9)?.as_bytes().ok() == Some(b"applied");
+    let changes: Option<String> = if said { row.get(13)? } else { None };
+    let Some(changes) = changes else {
+        return Ok(None);
+    };
+    let changes: Object = text::parse_object(13, &changes)?;
+    let new = |name: &str| changes.get(name).and_then(|change| change.get("new"));
+    let [seq, hash] = PRUNED;
+    let seq = new(seq).and_then(serde_json::Value::as_i64);
+    let hash = new(hash).and_then(serde_json::Value::as_str);
+    Ok(seq.zip(hash).map(|(seq, hash)| Link {
+        seq,
+        hash: hash.to_owned(),
+    }))
+}
+
+/// Computes the chain again from its beginning to its head. Each of `anchors`, places that were noted outside the
+/// database, has to be in it unless it was pruned. Memory does not grow with the rows.
+pub fn verify(connection: &Connection, anchors: &[Link]) -> Result<Result<Proof, Fault>, Error> {
+    let (head, pruned) = held(connection)?;
+    let anchors: BTreeMap<i64, &Link> = anchors.iter().map(|link| (link.seq, link)).collect();
+    let fault = |seq, what: String| Ok(Err(Fault { seq, what }));
+    let elsewhere = |seq| {
+        format!(
+            "it is not the row {seq} that was noted outside the database: the audit was written anew"
+        )
+    };
+    if let Some(anchor) = anchors.get(&pruned.seq)
+        && **anchor != pruned
+    {
+        return fault(pruned.seq, elsewhere(pruned.seq));
+    }
+    let (mut last, mut rows, mut vouched) = (pruned.clone(), 0, genesis());
+    let mut statement = connection.prepare("SELECT * FROM audit ORDER BY seq")?;
+    let mut found = statement.query([])?;
+    while let Some(row) = found.next()? {
+        if let Err(fault) = next(&mut last, row)? {
+            return Ok(Err(fault));
+        }
+        if last.seq > head.seq {
+            return fault(
+                last.seq,
+                format!("it stands behind the head, which is row {}", head.seq),
+            );
+        }
+        if anchors
+            .get(&last.seq)
+            .is_some_and(|anchor| **anchor != last)
+        {
+            return fault(last.seq, elsewhere(last.seq));
+        }
+        vouched = removed(row)?.unwrap_or(vouched);
+        rows += 1;
+    }
+    if last.seq < head.seq {
+        return fault(
+            last.seq + 1,
+            format!(
+                "it is missing, and all rows behind it; the head is row {}",
+                head.seq
+            ),
+        );
+    }
+    if last != head {
+        return fault(last.seq, "its hash is not the one of the head".to_owned());
+    }
+    if vouched != pruned {
+        let seq = vouched.seq.min(pruned.seq) + 1;
+        return fault(
+            seq,
+            "it is missing, and no pruning in the audit says that it was removed".to_owned(),
+        );
+    }
+    match anchors.last_key_value() {
+        Some((seq, _)) if *seq > last.seq => fault(
+            last.seq + 1,
+            format!("it is missing: row {seq} was noted outside the database"),
+        ),
+        _ => Ok(Ok(Proof { rows, head, pruned })),
+    }
+}
+
+/// What a pruning removed.
+#[derive(Debug)]
+pub struct Removed {
+    /// How many rows.
+    pub rows: u64,
+    /// The last row that was removed before.
+    pub before: Link,
+    /// The last row that is removed now.
+    pub last: Link,
+}
+
+/// Whether the first row is older than `before`.
+pub fn is_due(connection: &Connection, before: Timestamp) -> Result<bool, Error> {
+    let first = connection
+        .prepare_cached("SELECT at < ?1 FROM audit ORDER BY seq LIMIT 1")?
+        .query_row([text::instant(before)], |row| row.get(0));
+    Ok(optional(first)? == Some(true))
+}
+
+/// Removes the rows at the beginning that are older than `before`, at most `most`, and notes where the chain begins
+/// now. They have to be whole: pruning does not cover up what was done to them.
+pub fn prune(
+    connection: &Connection,
+    before: Timestamp,
+    most: u32,
+) -> Result<Result<Removed, Fault>, Error> {
+    let start = pruned(connection)?;
+    let before = text::instant(before);
+    let mut statement = connection.prepare_cached("SELECT * FROM audit ORDER BY seq LIMIT ?1")?;
+    let walked = walk(start.clone(), &before, statement.query([most])?)?;
+    let (last, rows) = match walked {
+        Ok(walked) => walked,
+        Err(fault) => return Ok(Err(fault)),
+    };
+    if rows > 0 {
+        connection
+            .prepare_cached("DELETE FROM audit WHERE seq <= ?1")?
+            .execute([last.seq])?;
+        connection
+            .prepare_cached("UPDATE appliance SET pruned_seq = ?1, pruned_hash = ?2")?
+            .execute((last.seq, &last.hash))?;
+    }
+    Ok(Ok(Removed {
+        rows,
+        before: start,
+        last,
+    }))
+}
+
+/// Follows the chain as long as its rows are older than `before`: the last of them, and how many they are.
+fn walk(
+    mut last: Link,
+    before: &str,
+    mut found: Rows<'_>,
+) -> Result<Result<(Link, u64), Fault>, Error> {
+    let mut rows = 0;
+    while let Some(row) = found.next()? {
+        if row.get_ref(1)?.as_str().is_ok_and(|at| at >= before) {
+            break;
+        }
+        if let Err(fault) = next(&mut last, row)? {
+            return Ok(Err(fault));
+        }
+        rows += 1;
+    }
+    Ok(Ok((last, rows)))
+}

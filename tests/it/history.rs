@@ -1,0 +1,279 @@
+//! `audit list` and `audit export`: which rows they show, how they are written, and how rows are followed as they come.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::app::TestApp;
+use crate::cli::refused;
+use crate::home::wait;
+
+const KEYS: [&str; 17] = [
+    "seq",
+    "at",
+    "request_id",
+    "actor",
+    "source",
+    "action",
+    "target_type",
+    "target_id",
+    "target_name",
+    "verdict",
+    "status",
+    "scim_type",
+    "reason",
+    "changes",
+    "mapping",
+    "prev_hash",
+    "hash",
+];
+
+/// A server on which a few things were done.
+async fn busy() -> (TestApp, String) {
+    let app = TestApp::start();
+    let anna = json!({"userName": "anna@example.test", "title": "=1+1|\"a\\b\"\n"});
+    let id = app.client.create(anna.clone()).await.expect(201).id();
+    app.client.create(anna).await.expect(409);
+    app.client
+        .create(json!({"userName": "bela@example.test"}))
+        .await
+        .expect(201);
+    app.client.delete(&id).await;
+    app.cli_json(["profile", "add", "Small"]);
+    (app, id)
+}
+
+fn actions(rows: &Value) -> Vec<&str> {
+    let rows = rows.as_array().unwrap().iter();
+    rows.map(|row| row["action"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn filters_select_rows() {
+    let (app, id) = busy().await;
+    let list = |filters: &[&str]| app.cli_json(["audit", "list"].iter().chain(filters).copied());
+    let whole = list(&[]);
+    let rows = whole.as_array().unwrap();
+    let keys: Vec<_> = rows[0]
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    assert_eq!(keys, KEYS);
+    assert!(
+        rows.windows(2)
+            .all(|pair| pair[0]["seq"].as_i64() < pair[1]["seq"].as_i64())
+    );
+    let acts = [
+        "appliance.init",
+        "token.create",
+        "token.create",
+        "server.start",
+        "user.create",
+        "user.create",
+        "user.create",
+        "user.delete",
+        "profile.add",
+    ];
+    assert_eq!(actions(&whole), acts);
+    let entra = rows[4]["actor"].as_str().unwrap();
+    let request = rows[5]["request_id"].as_str().unwrap();
+    let at = rows[0]["at"].as_str().unwrap();
+    for (filters, expected) in [
+        (&["--who", entra][..], &acts[4..8]),
+        (&["--who", "server"], &acts[3..4]),
+        (&["--whom", &id], &["user.create", "user.delete"]),
+        (
+            &["--whom", "ANNA@example.test"],
+            &["user.create", "user.create", "user.delete"],
+        ),
+        (&["--whom", "nobody"], &[]),
+        (&["--verdict", "refused"], &["user.create"]),
+        (&["--verdict", "failed"], &[]),
+        (
+            &["--verdict", "applied", "--action", "user.create"],
+            &["user.create", "user.create"],
+        ),
+        (&["--request-id", request], &["user.create"]),
+        (&["--after", "7"], &acts[7..]),
+        (&["--after", "3", "--limit", "2"], &acts[3..5]),
+        (&["--limit", "2"], &acts[7..]),
+        (
+            &["--limit", "1", "--action", "user.create"],
+            &["user.create"],
+        ),
+        (&["--since", "1h"], &acts),
+        (&["--since", at], &acts),
+        (&["--until", at], &[]),
+        (&["--since", "0s"], &[]),
+        (&["--since", "2020-01-01", "--until", "1h"], &[]),
+        (
+            &[
+                "--since",
+                "2020-01-01",
+                "--until",
+                "2200-01-01",
+                "--limit",
+                "3",
+            ],
+            &acts[6..],
+        ),
+    ] {
+        assert_eq!(actions(&list(filters)), expected, "{filters:?}");
+    }
+    let table = app.cli(["audit", "list", "--limit", "1"]);
+    let table = String::from_utf8(table.stdout).unwrap();
+    assert_eq!(table.lines().count(), 2, "{table}");
+    assert!(table.contains("profile.add"), "{table}");
+    for wrong in [
+        ["--since", "lately"],
+        ["--verdict", "perhaps"],
+        ["--limit", "-1"],
+    ] {
+        let output = app.cli(["audit", "list"].into_iter().chain(wrong));
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}");
+    }
+}
+
+#[tokio::test]
+async fn exports_hold_every_row_in_each_format() {
+    let (app, _) = busy().await;
+    let whole = app.cli_json(["audit", "list"]);
+    let rows = whole.as_array().unwrap();
+    let export = |format| {
+        let output = app.cli(["audit", "export", "--format", format]);
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(
+        serde_json::from_str::<Value>(&export("json")).unwrap(),
+        whole
+    );
+    let lines: Vec<Value> = export("jsonl")
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(&lines, rows);
+    let csv = export("csv");
+    assert_eq!(csv.lines().next().unwrap(), KEYS.join(","));
+    let cef = export("cef");
+    assert_eq!(cef.lines().count(), rows.len());
+    for (line, row) in cef.lines().zip(rows) {
+        let header = format!(
+            "CEF:0|Scimlite|Scimlite|{}|{}|",
+            env!("CARGO_PKG_VERSION"),
+            row["action"].as_str().unwrap()
+        );
+        assert!(line.starts_with(&header), "{line}");
+        assert!(
+            line.contains(&format!(" externalId={} ", row["seq"])),
+            "{line}"
+        );
+    }
+    // What is in JSON escaped once is here escaped twice.
+    assert!(cef.contains(r#"{"new":"\=1+1|\\"a\\\\b\\"\\n"}"#), "{cef}");
+
+    let file = app.data().join("export.json");
+    let name = file.to_str().unwrap();
+    let written = app.cli(["audit", "export", "--action", "user.create", name]);
+    assert!(written.status.success() && written.stdout.is_empty());
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(
+        actions(&serde_json::from_str(&text).unwrap()),
+        ["user.create"; 3]
+    );
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let again = refused(&app.cli(["audit", "export", name]));
+    assert!(again.contains("another name"), "{again}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+}
+
+#[tokio::test]
+async fn rows_are_followed_as_they_come() {
+    let (app, _) = busy().await;
+    let mut child = app
+        .command([
+            "audit",
+            "list",
+            "--follow",
+            "--json",
+            "--after",
+            "6",
+            "--action",
+            "user.create",
+        ])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let (said, rows) = std::sync::mpsc::channel::<Value>();
+    std::thread::spawn(move || {
+        for line in lines {
+            let _ = said.send(serde_json::from_str(&line.unwrap()).unwrap());
+        }
+    });
+    let next = || rows.recv_timeout(Duration::from_secs(60)).expect("a row");
+    assert_eq!(next()["target_name"], "bela@example.test");
+    for name in ["carla@example.test", "dora@example.test"] {
+        app.cli_json(["profile", "add", name]);
+        app.client
+            .create(json!({"userName": name}))
+            .await
+            .expect(201);
+        assert_eq!(next()["target_name"], name);
+    }
+    let interrupted = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(interrupted.unwrap().success());
+    let status = wait(&mut child, Duration::from_secs(30)).expect("an end");
+    assert_eq!(status.code(), Some(0));
+    assert!(rows.try_recv().is_err(), "nothing more");
+}
+
+#[tokio::test]
+async fn the_story_of_a_user_is_its_own_and_in_order() {
+    let app = TestApp::start();
+    let anna = json!({"userName": "anna@example.test", "active": false});
+    let id = app.client.create(anna).await.expect(201).id();
+    let path = format!("/Users/{id}");
+    // A group of that id, and a token that nobody made: not about this user.
+    app.client
+        .scim("DELETE", &format!("/Groups/{id}"), Value::Null)
+        .await
+        .expect(404);
+    let stranger = app
+        .client
+        .with_token("slt_aaaaaaaaaa_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+    stranger
+        .scim("DELETE", &path, Value::Null)
+        .await
+        .expect(401);
+    let active = |value: bool| json!([{"op": "replace", "path": "active", "value": value}]);
+    app.client.patch(&id, active(true)).await.expect(200);
+    app.cli_json(["user", "preserve", &id]);
+    app.client.patch(&id, active(true)).await.expect(403);
+    app.client.delete(&id).await;
+    let story = app.cli_json(["user", "show", &id])["audit"].clone();
+    let told: Vec<_> = story
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["reason"].as_str().unwrap())
+        .collect();
+    let expected = [
+        "it sent active=false; the account is preserved from its beginning",
+        "the identity provider sent active=true; the account is active again",
+        "an administrator stopped the account; the identity provider cannot undo that",
+        "an administrator preserved this account; only an administrator can activate it again",
+        "the identity provider deleted the user; the account is preserved; it was preserved already",
+    ];
+    assert_eq!(told.len(), expected.len(), "{told:?}");
+    for (told, expected) in told.iter().zip(expected) {
+        assert!(told.contains(expected), "{told}");
+    }
+}
