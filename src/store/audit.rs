@@ -12,8 +12,8 @@ use rusqlite::{Connection, named_params};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Error;
 use super::text::{self, words};
+use super::{Error, open::optional};
 use crate::scim::Object;
 
 words! {
