@@ -3,6 +3,7 @@
 use std::cell::LazyCell;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -10,12 +11,16 @@ use hyper_util::rt::TokioIo;
 use scimlite::directory::audit::Origin;
 use scimlite::directory::view::View;
 use scimlite::directory::{self, Directory, setup, system_clock};
-use scimlite::server::Settings;
+use scimlite::server::certificate::Certificate;
 use scimlite::server::client::TrustedProxies;
 use scimlite::server::limits::Limits;
 use scimlite::server::listener::Handler;
+use scimlite::server::metrics::Metrics;
 use scimlite::server::scim::Scim;
+use scimlite::server::tls::TlsFiles;
+use scimlite::server::{Settings, trial_certificate};
 use scimlite::store::Store;
+use scimlite::store::snapshots::Plan;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -95,27 +100,44 @@ impl Appliance {
         let directory = TempDir::new().expect("a directory");
         let path = directory.path().join("scimlite.db");
         let clock = system_clock();
-        let tokens = setup::create_database(&path, &Origin::server(), &clock, 365).expect("a file");
+        let tokens =
+            setup::create_database(&path, &Origin::server(), &clock, Some(365)).expect("a file");
+        let tokens = tokens.expect("the first tokens");
         let view = View {
             schemas: Arc::new(SCHEMAS.clone()),
             base: "https://scim.example.test/scim".into(),
         };
         let store = Store::open(&path).expect("a database");
-        let directory_of = Directory::new(store, view, clock, directory::Settings::default());
+        let served = Directory::new(store, view, clock.clone(), directory::Settings::default());
+        let served = Arc::new(served.expect("a directory"));
+        let files = TlsFiles {
+            certificate: directory.path().join("server.crt"),
+            key: directory.path().join("server.key"),
+            admin_client_ca: None,
+        };
+        let made =
+            trial_certificate::generate("localhost", SystemTime::now()).expect("a certificate");
+        std::fs::write(&files.certificate, &made.certificate).expect("a file");
+        std::fs::write(&files.key, made.key.as_bytes()).expect("a file");
+        let certificate = Arc::new(Certificate::open(files, clock).expect("a certificate"));
+        let snapshots = Plan {
+            directory: directory.path().to_owned(),
+            every: Duration::from_secs(3600),
+            keep: 0,
+        };
+        let metrics = Metrics::new(Arc::clone(&served), certificate, snapshots.clone());
         let settings = Settings {
             base_paths: vec!["/scim".to_owned(), "/scim/v2".to_owned()],
             trusted_proxies: TrustedProxies::new(&[]),
             limits: Arc::new(Limits::default()),
+            snapshots,
         };
         Self {
             runtime: tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
                 .expect("a runtime"),
-            scim: Arc::new(Scim::new(
-                Arc::new(directory_of.expect("a directory")),
-                &settings,
-            )),
+            scim: Arc::new(Scim::new(served, &settings, Arc::new(metrics))),
             token: tokens.provision.reveal().to_owned(),
             _directory: directory,
         }

@@ -13,7 +13,7 @@ pub fn run() -> anyhow::Result<()> {
         data: PathBuf::from(DATA),
         json: false,
     };
-    let made = init::initialise(&common, "localhost")?;
+    let made = init::initialise(&common, "localhost", true)?;
     let ca_file = made.ca_file;
     let secret = match &made.tokens {
         Some(tokens) => tokens.provision.reveal().to_owned(),

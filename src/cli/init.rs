@@ -20,6 +20,9 @@ pub struct Arguments {
     /// Name or address under which the identity provider reaches this machine
     #[arg(long, value_name = "NAME", default_value = "localhost")]
     host: String,
+    /// Make no tokens: nothing secret is printed, and `token create` makes them later
+    #[arg(long)]
+    no_tokens: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -30,13 +33,15 @@ pub struct Initialised {
     pub config: Config,
     /// The certificate that signed the trial certificate.
     pub ca_file: PathBuf,
-    /// Set if this run made the database.
+    /// Whether this run made the database.
+    made: bool,
+    /// The tokens that this run made.
     pub tokens: Option<FirstTokens>,
 }
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let made = initialise(&arguments.common, &arguments.host)?;
+    let made = initialise(&arguments.common, &arguments.host, !arguments.no_tokens)?;
     let shown = match arguments.common.json {
         true => made.as_json().to_string(),
         false => made.as_text(&arguments.common.data),
@@ -67,15 +72,21 @@ impl Initialised {
 
     fn as_text(&self, data: &Path) -> String {
         let (data, tenant_url) = (data.display(), self.tenant_url());
-        let Some(tokens) = &self.tokens else {
+        if !self.made {
             return format!(
                 "{data} is an appliance already; nothing was changed.\nTenant URL: {tenant_url}"
             );
-        };
-        format!(
+        }
+        let made = format!(
             "Made an appliance in {data}: configuration, database and a trial certificate.\n\
              It has a profile, a storage and a last mapping for any user, each called Default.\n\n\
-             Tenant URL:   {tenant_url}\n\
+             Tenant URL:   {tenant_url}"
+        );
+        let Some(tokens) = &self.tokens else {
+            return made;
+        };
+        format!(
+            "{made}\n\
              Secret Token: {}\n\
              Admin URL:    {}\n\
              Admin token:  {}\n\
@@ -89,8 +100,9 @@ impl Initialised {
     }
 }
 
-/// Makes each part of an appliance that `common.data` does not have yet, the database last.
-pub fn initialise(common: &Common, host: &str) -> anyhow::Result<Initialised> {
+/// Makes each part of an appliance that `common.data` does not have yet, the database last, with its first tokens if
+/// `tokens`.
+pub fn initialise(common: &Common, host: &str, tokens: bool) -> anyhow::Result<Initialised> {
     let data = &common.data;
     make_directory(data)?;
     let configuration_file = data.join(config::FILE_NAME);
@@ -100,16 +112,18 @@ pub fn initialise(common: &Common, host: &str) -> anyhow::Result<Initialised> {
     let config = configuration(common)?;
     make_certificate(&config)?;
     let database = config.database();
-    let tokens = match database.exists() {
-        true => None,
-        false => Some(setup::create_database(
+    let made = !database.exists();
+    let tokens = match made {
+        true => setup::create_database(
             &database,
             &Origin::command_line(),
             &system_clock(),
-            config.directory.longest_days,
-        )?),
+            tokens.then_some(config.directory.longest_days),
+        )?,
+        false => None,
     };
     Ok(Initialised {
+        made,
         ca_file: cert::ca_file(&config),
         config,
         tokens,

@@ -1,11 +1,13 @@
-//! The lock by which one process alone serves a data directory, and by which others learn which ports it holds.
+//! The lock by which one process alone serves a data directory, and by which others learn where it listens.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use jiff::Timestamp;
 
 /// The right to serve a data directory, until it is dropped or the process ends.
 pub struct Lock {
@@ -39,9 +41,9 @@ impl Lock {
         }
     }
 
-    /// Notes the ports that this process listens on, for [`held_ports`].
-    pub fn note_ports(&self, ports: [u16; 2]) -> anyhow::Result<()> {
-        let [scim, admin] = ports;
+    /// Notes where this process listens, for SCIM and for the administrator, for [`held`].
+    pub fn note(&self, addresses: [SocketAddr; 2]) -> anyhow::Result<()> {
+        let [scim, admin] = addresses;
         let mut file = &self.file;
         file.set_len(0)
             .and_then(|()| file.write_all(format!("{scim} {admin}\n").as_bytes()))
@@ -56,13 +58,21 @@ pub fn is_held(data: &Path) -> bool {
         .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
-/// The ports that the server of `data` listens on; none if no server runs.
-pub fn held_ports(data: &Path) -> Vec<u16> {
+/// Since when the server of `data` listens, or when the last one began to.
+pub fn since(data: &Path) -> Option<Timestamp> {
+    let noted = std::fs::metadata(path(data)).and_then(|found| found.modified());
+    Timestamp::try_from(noted.ok()?).ok()
+}
+
+/// Where the server of `data` listens, for SCIM and for the administrator; nowhere if no server runs, or not yet.
+pub fn held(data: &Path) -> Vec<SocketAddr> {
     // What a server left behind that was killed is there too: only the lock tells that one runs.
     let noted = match is_held(data) {
         true => std::fs::read_to_string(path(data)).unwrap_or_default(),
         false => String::new(),
     };
-    let ports = noted.split_whitespace();
-    ports.filter_map(|port| port.parse().ok()).collect()
+    let addresses = noted.split_whitespace();
+    addresses
+        .filter_map(|address| address.parse().ok())
+        .collect()
 }

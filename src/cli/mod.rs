@@ -11,6 +11,7 @@ mod import;
 mod init;
 mod lock;
 mod log;
+mod manual;
 mod mapping;
 mod profile;
 mod progress;
@@ -19,6 +20,7 @@ mod report;
 mod restore;
 mod rows;
 mod serve;
+mod status;
 mod storage;
 mod times;
 mod token;
@@ -59,6 +61,8 @@ enum Command {
     Check(check::Arguments),
     /// Make a certificate for trials
     Cert(cert::Arguments),
+    /// Show at a glance how the appliance stands
+    Status(status::Arguments),
     /// Make, list, rotate and revoke tokens
     Token(token::Arguments),
     /// The rules that give new accounts their profile and storage
@@ -77,6 +81,10 @@ enum Command {
     Backup(backup::Arguments),
     /// Put a backup in the place of the database; the server must not run
     Restore(restore::Arguments),
+    /// Print completions for a shell
+    Completions(manual::Completions),
+    /// Write the man pages into a directory
+    Man(manual::Man),
 }
 
 /// What every command takes.
@@ -111,6 +119,7 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Demo => demo::run(),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
         Command::Cert(arguments) => cert::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
         Command::Mapping(arguments) => mapping::run(arguments),
@@ -121,6 +130,8 @@ pub fn run() -> ExitCode {
         Command::Audit(arguments) => audit::run(arguments),
         Command::Backup(arguments) => backup::run(&arguments),
         Command::Restore(arguments) => restore::run(&arguments),
+        Command::Completions(arguments) => manual::completions(&arguments),
+        Command::Man(arguments) => manual::man(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -117,8 +117,7 @@ async fn bind(config: &Config, sockets: Sockets, lock: &Lock) -> anyhow::Result<
         scim: listen(sockets.scim, config.listen.scim, "--listen").await?,
         admin: listen(sockets.admin, config.listen.admin, "--admin-listen").await?,
     };
-    let (scim, admin) = (listeners.scim.local_addr()?, listeners.admin.local_addr()?);
-    lock.note_ports([scim.port(), admin.port()])?;
+    lock.note([listeners.scim.local_addr()?, listeners.admin.local_addr()?])?;
     Ok(listeners)
 }
 
@@ -179,6 +178,7 @@ async fn serve_on(
         base_paths: config.base_paths.clone(),
         trusted_proxies: TrustedProxies::new(&config.trusted_proxies),
         limits: Arc::new(config.limits.clone()),
+        snapshots: config.backup.clone(),
     };
     reload_on_signal(Arc::clone(&network.certificate), ready.scim.clone())?;
     announce(&ready)?;

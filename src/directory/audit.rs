@@ -7,6 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use rusqlite::Connection;
 
 use super::accounts::Listed;
@@ -367,10 +370,21 @@ struct Repeats {
     count: u64,
 }
 
+/// Refused authentications since the start, each counted by its sentence and status.
+pub type Refused = Family<Because, Counter>;
+
+/// Why an authentication was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Because {
+    reason: &'static str,
+    status: u16,
+}
+
 /// Refused authentications of the last minute.
 #[derive(Default)]
 pub struct Denials {
     kinds: Mutex<HashMap<Kind, Repeats>>,
+    counted: Refused,
 }
 
 impl Denials {
@@ -422,6 +436,8 @@ impl Directory {
             None => 401,
             Some(_) => 429,
         };
+        let because = Because { reason, status };
+        self.denials.counted.get_or_create(&because).inc();
         let kind = Kind {
             network: Some(address.into()),
             token_id: denied.token_id.clone(),
@@ -442,6 +458,11 @@ impl Directory {
         let mut entry = Entry::new("authenticate", status).about("token", token_id);
         entry.because(reason);
         self.refused(origin, entry).await
+    }
+
+    /// How many authentications were refused. A clone shares what is counted.
+    pub fn refused_authentications(&self) -> Refused {
+        self.denials.counted.clone()
     }
 
     /// Writes the counts of the kinds whose minute is over; of all if `closing`. What cannot be written is kept.

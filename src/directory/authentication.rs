@@ -246,6 +246,17 @@ impl Directory {
         Ok(answer(right))
     }
 
+    /// When one of `tokens` with the scope `provision` was used last, as far as this process and the database know.
+    pub(super) fn last_request(&self, tokens: &[Token]) -> Option<Timestamp> {
+        let used = self.verified.used();
+        let last = |token: &Token| {
+            let here = used.get(&token.id).map(|last| last.at);
+            here.max(token.last_used)
+        };
+        let provision = |token: &&Token| token.scope == Scope::Provision;
+        tokens.iter().filter(provision).filter_map(last).max()
+    }
+
     /// Writes when tokens were used last: at most once a minute for each, what is left when `closing`. What cannot be
     /// written is tried again.
     pub(super) async fn flush_used(&self, closing: bool) -> Result<(), Refusal> {

@@ -41,14 +41,18 @@ impl Announced {
     }
 }
 
+/// Whether somebody has to see to the end of a token: it is neither meant, nor over for long.
+pub(super) fn matters(token: &Token, now: Timestamp) -> bool {
+    let meant = token.revoked.is_some() || token.replaced.is_some();
+    !meant && token.expires.duration_since(now) > -ENDED
+}
+
 /// The announcement that is due for a token: its days ahead, 0 when it has ended.
-fn due(token: &Token, now: Timestamp) -> Option<i64> {
-    if token.revoked.is_some() || token.replaced.is_some() {
-        return None;
-    }
+pub fn due(token: &Token, now: Timestamp) -> Option<i64> {
     match token.expires.duration_since(now) {
+        _ if !matters(token, now) => None,
         left if left.is_positive() => distance(token.expires, now),
-        left => (left > -ENDED).then_some(0),
+        _ => Some(0),
     }
 }
 

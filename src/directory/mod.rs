@@ -25,6 +25,7 @@ pub mod lifecycle;
 pub mod mapping;
 pub mod mappings;
 mod names;
+pub mod overview;
 pub mod paging;
 pub mod places;
 pub mod profiles;

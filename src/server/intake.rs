@@ -19,6 +19,7 @@ use super::body::{self, BodyError};
 use super::client::TrustedProxies;
 use super::limits::Limits;
 use super::line::{Label, Line};
+use super::metrics::Meter;
 use crate::directory::Refusal;
 use crate::directory::audit::Origin;
 use crate::scim::{self, json};
@@ -42,6 +43,7 @@ const LARGE: usize = 64 * 1024;
 
 /// What the requests of a listener share.
 pub struct Intake {
+    meter: Meter,
     trusted_proxies: TrustedProxies,
     limits: Arc<Limits>,
     bodies: Room,
@@ -86,9 +88,10 @@ pub struct Content<T> {
 }
 
 impl Intake {
-    /// The intake of a listener.
-    pub fn new(settings: &Settings) -> Self {
+    /// The intake of a listener, whose requests `meter` counts.
+    pub fn new(settings: &Settings, meter: Meter) -> Self {
         Self {
+            meter,
             trusted_proxies: settings.trusted_proxies.clone(),
             limits: Arc::clone(&settings.limits),
             bodies: Room::new(BODIES, 1),
@@ -107,7 +110,7 @@ impl Intake {
         let origin = Origin::new("unknown", client.to_string());
         let method = request.method().clone();
         Begun {
-            line: Line::begin(method.as_str(), label, origin),
+            line: Line::begin(self.meter.clone(), method.as_str(), label, origin),
             client,
             deadline: Instant::now() + self.limits.request,
             method,

@@ -7,6 +7,7 @@
 use tokio::time::Instant;
 
 use super::answer::Failure;
+use super::metrics::Meter;
 use crate::directory::audit::{Origin, Verdict};
 
 /// Letters of a method: the longest that HTTP registers has 17.
@@ -17,8 +18,9 @@ const ID: usize = 100;
 /// What a request is for: the path as the documentation has it, and the id in its place.
 pub type Label<'a> = (&'static str, Option<&'a str>);
 
-/// A request under way. Dropped before it has ended, it leaves the line of one whose client hung up.
+/// A request under way. Its end is counted too. Dropped before it has ended, it leaves the line of one whose client hung up.
 pub struct Line {
+    meter: Meter,
     method: String,
     path: &'static str,
     id: Option<String>,
@@ -31,10 +33,11 @@ pub struct Line {
 }
 
 impl Line {
-    /// A request that begins now.
-    pub fn begin(method: &str, label: Option<Label<'_>>, origin: Origin) -> Self {
+    /// A request that begins now, to be counted by `meter`.
+    pub fn begin(meter: Meter, method: &str, label: Option<Label<'_>>, origin: Origin) -> Self {
         let (path, id) = label.unwrap_or(("unknown", None));
         Self {
+            meter,
             method: method.chars().take(METHOD).collect(),
             path,
             id: id.map(|id| id.chars().take(ID).collect()),
@@ -60,6 +63,9 @@ impl Line {
 
     fn write(&mut self, status: u16, verdict: Option<Verdict>, reason: &str, cause: Option<&str>) {
         self.ended = true;
+        let took = self.started.elapsed();
+        self.meter
+            .record(&self.method, self.path, status, verdict, took);
         let Origin {
             request_id,
             actor,
@@ -76,7 +82,7 @@ impl Line {
                     verdict = verdict.map(Verdict::as_str),
                     reason,
                     cause,
-                    duration_us = u64::try_from(self.started.elapsed().as_micros()).ok(),
+                    duration_us = u64::try_from(took.as_micros()).ok(),
                     request_id,
                     actor,
                     source,
@@ -103,7 +109,7 @@ impl Drop for Line {
     }
 }
 
-/// The verdict on a request that the audit does not know.
+/// The verdict on a request with this answer that the audit does not know.
 fn judged(status: u16) -> Verdict {
     match status {
         ..400 => Verdict::Unchanged,

@@ -16,6 +16,8 @@ mod intake;
 pub mod limits;
 mod line;
 pub mod listener;
+pub mod metrics;
+pub mod probe;
 mod route;
 pub mod scim;
 pub mod snapshots;
@@ -31,9 +33,11 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::directory::Directory;
+use crate::store::snapshots::Plan;
 use certificate::Certificate;
 use client::TrustedProxies;
 use limits::Limits;
+use metrics::Metrics;
 use syslog::Forwarder;
 
 /// How often what lags behind on purpose is written: when tokens were used, repeated refusals.
@@ -55,6 +59,8 @@ pub struct Settings {
     pub trusted_proxies: TrustedProxies,
     /// How much and how long a client may.
     pub limits: Arc<Limits>,
+    /// The snapshots that are made, for whoever asks how old they are.
+    pub snapshots: Plan,
 }
 
 /// What the listeners present, and where the audit goes.
@@ -74,12 +80,18 @@ pub async fn serve(
     settings: &Settings,
     shutdown: watch::Receiver<bool>,
 ) {
-    let scim = Arc::new(scim::Scim::new(Arc::clone(&directory), settings));
-    let admin = Arc::new(admin::Admin::new(Arc::clone(&directory), settings));
     let Network {
         certificate,
         forwarder,
     } = network;
+    let metrics = Arc::new(Metrics::new(
+        Arc::clone(&directory),
+        Arc::clone(&certificate),
+        settings.snapshots.clone(),
+    ));
+    let scim = scim::Scim::new(Arc::clone(&directory), settings, Arc::clone(&metrics));
+    let admin = admin::Admin::new(Arc::clone(&directory), settings, metrics);
+    let (scim, admin) = (Arc::new(scim), Arc::new(admin));
     let (scim_tls, admin_tls) = (certificate.scim(), certificate.admin());
     let limits = || Arc::clone(&settings.limits);
     let stop = || shutdown.clone();

@@ -12,8 +12,8 @@ use rusqlite::{Connection, named_params};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Error;
 use super::text::{self, words};
+use super::{Error, open::optional};
 use crate::scim::Object;
 
 words! {
@@ -115,6 +115,14 @@ pub fn last_sign_of_life(connection: &Connection) -> Result<Option<jiff::Timesta
         |row| row.get(0),
     )?;
     let parsed = last.map(|last| text::parse_instant(0, &last)).transpose();
+    Ok(parsed?)
+}
+
+/// When something was changed last. Walks back over what was refused or was already so.
+pub fn last_change(connection: &Connection) -> Result<Option<jiff::Timestamp>, Error> {
+    let sql = "SELECT at FROM audit WHERE verdict = 'applied' ORDER BY seq DESC LIMIT 1";
+    let at: Option<String> = optional(connection.query_row(sql, [], |row| row.get(0)))?;
+    let parsed = at.map(|at| text::parse_instant(0, &at)).transpose();
     Ok(parsed?)
 }
 

@@ -179,6 +179,16 @@ impl Store {
         })
     }
 
+    /// Bytes of the database and of the WAL beside it.
+    pub fn sizes(&self) -> [u64; 2] {
+        // The WAL comes and goes.
+        let size = |path: &Path| path.metadata().map_or(0, |found| found.len());
+        [
+            size(&self.path),
+            size(&whole::with_suffix(&self.path, "-wal")),
+        ]
+    }
+
     /// Finishes what is queued, moves the WAL into the file and closes it; the file is then complete by itself.
     /// Readers close first, because only the last connection removes the WAL.
     pub async fn close(&self) {

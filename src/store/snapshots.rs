@@ -1,6 +1,7 @@
 //! Snapshots: copies in a directory of their own, named by their instant, of which the last few are kept. Their files
 //! appear whole and never change. No other file in that directory is touched.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -42,10 +43,7 @@ impl Plan {
         let failed = |error| Error::file(&self.directory, error);
         whole::make_directory(&self.directory).map_err(failed)?;
         whole::sweep(&self.directory, |name| taken_at(name).is_some()).map_err(failed)?;
-        // One from the future is of a clock that was wrong; it puts nothing off.
-        let past = |(at, _): &&(Timestamp, PathBuf)| *at <= now;
-        let present = self.present().map_err(failed)?;
-        let newest = present.iter().filter(past).map(|(at, _)| *at).max();
+        let newest = newest(&self.present().map_err(failed)?, now);
         let age = newest.map(|at| now.duration_since(at).unsigned_abs());
         let (made, next) = match age.and_then(|age| self.every.checked_sub(age)) {
             Some(left) if !left.is_zero() => (None, left),
@@ -57,6 +55,15 @@ impl Plan {
         };
         self.prune(now).map_err(failed)?;
         Ok(Maintained { made, next })
+    }
+
+    /// When the newest snapshot was taken, not counting those of a clock that was ahead of `now`.
+    pub fn newest(&self, now: Timestamp) -> Result<Option<Timestamp>, Error> {
+        match self.present() {
+            Ok(present) => Ok(newest(&present, now)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::file(&self.directory, error)),
+        }
     }
 
     /// Every snapshot that is there.
@@ -81,6 +88,12 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+/// The instant of the newest. One from the future is of a clock that was wrong; it puts nothing off.
+fn newest(present: &[(Timestamp, PathBuf)], now: Timestamp) -> Option<Timestamp> {
+    let instants = present.iter().map(|(at, _)| *at);
+    instants.filter(|at| *at <= now).max()
 }
 
 /// The name of the snapshot of this instant.

@@ -9,6 +9,8 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use rusqlite::Connection;
 use tokio::sync::{self, Semaphore, oneshot, watch};
 
@@ -82,8 +84,33 @@ impl<J: Job> Pending for Waiting<J> {
     }
 }
 
+/// How busy the writer is. A clone shares what is counted.
+#[derive(Clone)]
+pub struct Load {
+    /// Jobs that are queued and not yet begun.
+    pub queued: Gauge,
+    /// Jobs that were committed together.
+    pub batch: Histogram,
+    /// Seconds that each COMMIT took, its fsync included.
+    pub commit: Histogram,
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        Self {
+            queued: Gauge::default(),
+            // 1 to BATCH.
+            batch: Histogram::new(exponential_buckets(1.0, 2.0, 8)),
+            // 0.1 ms, a fast disk, to 3 s, a sick one.
+            commit: Histogram::new(exponential_buckets(0.0001, 2.0, 16)),
+        }
+    }
+}
+
 /// The way to the writer thread.
 pub struct Writer {
+    /// How busy it is.
+    pub load: Load,
     queue: Mutex<Option<Sender<Box<dyn Pending>>>>,
     places: Semaphore,
     /// Held from before the wait for a place until the job is queued, so that no job overtakes another on the way.
@@ -98,11 +125,14 @@ impl Writer {
         let (sender, receiver) = channel();
         let committed = watch::Sender::new(());
         let told = committed.clone();
+        let load = Load::default();
+        let measured = load.clone();
         let thread = std::thread::Builder::new()
             .name("writer".into())
-            .spawn(move || work(&connection, &receiver, batch_time, &told))
+            .spawn(move || work(&connection, &receiver, batch_time, &measured, &told))
             .map_err(|error| Error::Sqlite(format!("cannot start the writer: {error}")))?;
         Ok(Self {
+            load,
             queue: Mutex::new(Some(sender)),
             places: Semaphore::new(QUEUE),
             turn: sync::Mutex::new(()),
@@ -124,7 +154,11 @@ impl Writer {
             caller,
         });
         match self.queue().as_ref() {
-            Some(queue) => queue.send(waiting).map_err(|_| Error::Closed)?,
+            Some(queue) => {
+                // Before the thread can take it, so that the count never falls below none.
+                self.load.queued.inc();
+                queue.send(waiting).map_err(|_| Error::Closed)?;
+            }
             None => return Err(Error::Closed.into()),
         }
         drop(turn);
@@ -166,6 +200,7 @@ fn work(
     connection: &Connection,
     queue: &Receiver<Box<dyn Pending>>,
     batch_time: Duration,
+    load: &Load,
     committed: &watch::Sender<()>,
 ) {
     // When the WAL is to be moved into the file: some time after the last change, none if it is there already.
@@ -190,7 +225,7 @@ fn work(
         }
         waiting.extend(queue.try_iter().take(BATCH.saturating_sub(waiting.len())));
         let before = connection.total_changes();
-        commit(connection, &mut waiting, batch_time);
+        commit(connection, &mut waiting, batch_time, load);
         if connection.total_changes() != before {
             committed.send_replace(());
             settle = Some(Instant::now() + QUIET);
@@ -204,9 +239,14 @@ fn work(
 }
 
 /// Runs a batch of the jobs that wait in one transaction and answers each job of it.
-fn commit(connection: &Connection, waiting: &mut VecDeque<Box<dyn Pending>>, batch_time: Duration) {
+fn commit(
+    connection: &Connection,
+    waiting: &mut VecDeque<Box<dyn Pending>>,
+    batch_time: Duration,
+    load: &Load,
+) {
     let mut batch = Vec::new();
-    let result = transaction(connection, waiting, batch_time, &mut batch);
+    let result = transaction(connection, waiting, batch_time, &mut batch, load);
     if let Err(error) = &result {
         tracing::error!(%error, jobs = batch.len(), "nothing of the batch was committed");
         if !connection.is_autocommit()
@@ -227,9 +267,12 @@ fn transaction(
     waiting: &mut VecDeque<Box<dyn Pending>>,
     batch_time: Duration,
     batch: &mut Vec<Box<dyn Pending>>,
+    load: &Load,
 ) -> Result<(), Error> {
     let statement = |sql| connection.prepare_cached(sql)?.execute([]);
     if let Err(error) = statement("BEGIN IMMEDIATE") {
+        load.queued
+            .dec_by(i64::try_from(waiting.len()).unwrap_or(i64::MAX));
         batch.extend(waiting.drain(..));
         return Err(error.into());
     }
@@ -237,6 +280,7 @@ fn transaction(
     while (batch.is_empty() || began.elapsed() < batch_time)
         && let Some(mut job) = waiting.pop_front()
     {
+        load.queued.dec();
         let ran = job.run(connection);
         batch.push(job);
         // Some failures (disk full, I/O) make SQLite roll the whole transaction back by itself.
@@ -246,7 +290,11 @@ fn transaction(
         }
         ran?;
     }
+    let began = Instant::now();
     statement("COMMIT")?;
+    load.commit.observe(began.elapsed().as_secs_f64());
+    // No more than BATCH: exact.
+    load.batch.observe(batch.len() as f64);
     Ok(())
 }
 

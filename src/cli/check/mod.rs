@@ -26,7 +26,8 @@ pub struct Arguments {
 
 /// What a check came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+pub enum Verdict {
+    /// As it should be.
     Ok,
     /// The server serves, but something needs the operator.
     Warn,
@@ -35,16 +36,18 @@ enum Verdict {
 }
 
 /// What one check found.
-struct Finding {
+pub struct Finding {
     /// What was looked at: one word.
     check: &'static str,
-    verdict: Verdict,
+    /// How it is.
+    pub verdict: Verdict,
     /// A sentence about it.
     text: String,
 }
 
 impl Finding {
-    fn new(check: &'static str, verdict: Verdict, text: impl Into<String>) -> Self {
+    /// A finding.
+    pub fn new(check: &'static str, verdict: Verdict, text: impl Into<String>) -> Self {
         let text = text.into();
         Self {
             check,
@@ -53,7 +56,8 @@ impl Finding {
         }
     }
 
-    fn as_json(&self) -> Value {
+    /// As scripts see it.
+    pub fn as_json(&self) -> Value {
         let verdict = match self.verdict {
             Verdict::Ok => "ok",
             Verdict::Warn => "warn",
@@ -62,7 +66,8 @@ impl Finding {
         json!({"check": self.check, "verdict": verdict, "text": self.text})
     }
 
-    fn as_text(&self) -> String {
+    /// A line for people.
+    pub fn as_text(&self) -> String {
         let verdict = match self.verdict {
             Verdict::Ok => "ok  ",
             Verdict::Warn => "warn",
@@ -87,6 +92,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         ))?,
         false => print(shown.join("\n"))?,
     }
+    judge(&findings)
+}
+
+/// An error if anything has failed.
+pub fn judge(findings: &[Finding]) -> anyhow::Result<()> {
     let failed = findings
         .iter()
         .filter(|finding| finding.verdict == Verdict::Fail);

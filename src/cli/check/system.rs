@@ -79,12 +79,12 @@ pub fn space(config: &Config) -> Finding {
 
 /// Whether the server can listen where it is to.
 pub fn ports(config: &Config) -> [Finding; 2] {
-    let held = lock::held_ports(&config.data_dir);
+    let held = lock::held(&config.data_dir);
     [config.listen.scim, config.listen.admin].map(|address| {
         let (verdict, text) = match TcpListener::bind(address) {
             Ok(_) => (Verdict::Ok, format!("{address} can be listened on")),
             Err(error)
-                if error.kind() == ErrorKind::AddrInUse && held.contains(&address.port()) =>
+                if error.kind() == ErrorKind::AddrInUse && held.iter().any(|held| held.port() == address.port()) =>
             {
                 (Verdict::Ok, format!("{address} is held by the server that runs on this directory"))
             }

@@ -31,6 +31,7 @@ use super::answer::{self, Failure, Reply};
 use super::auth::authenticate;
 use super::intake::{self, Asks, Intake};
 use super::listener::Handler;
+use super::metrics::{self, Metrics};
 use super::route::segments;
 use crate::directory::audit::{Entry, Origin};
 use crate::directory::tokens::{Principal, Scope};
@@ -45,6 +46,8 @@ const BASE: [&str; 2] = ["api", "v1"];
 const HEALTHZ: &str = "/healthz";
 /// Whether it can do its work.
 const READYZ: &str = "/readyz";
+/// What it has counted, for Prometheus.
+const METRICS: &str = "/metrics";
 
 /// Every route of the API. A new one is added to the list of its noun, and nowhere else.
 fn routes() -> Vec<Route> {
@@ -65,6 +68,7 @@ fn routes() -> Vec<Route> {
 pub struct Admin {
     directory: Arc<Directory>,
     intake: Intake,
+    metrics: Arc<Metrics>,
     table: Table,
 }
 
@@ -73,7 +77,7 @@ impl Handler for Admin {
         let path = segments(request.uri().path());
         let path: Vec<_> = path.iter().map(String::as_str).collect();
         let Some(below) = path.strip_prefix(&BASE) else {
-            let probe = [HEALTHZ, READYZ]
+            let probe = [HEALTHZ, READYZ, METRICS]
                 .into_iter()
                 .find(|probe| probe.strip_prefix('/') == Some(&path.join("/")));
             let mut begun = self
@@ -97,10 +101,11 @@ impl Handler for Admin {
 
 impl Admin {
     /// A handler over `directory`.
-    pub fn new(directory: Arc<Directory>, settings: &Settings) -> Self {
+    pub fn new(directory: Arc<Directory>, settings: &Settings, metrics: Arc<Metrics>) -> Self {
         Self {
             directory,
-            intake: Intake::new(settings),
+            intake: Intake::new(settings, metrics.admin.clone()),
+            metrics,
             table: Table::new(routes()),
         }
     }
@@ -209,6 +214,13 @@ impl Admin {
                     ..Failure::new(503, "the database does not take writes")
                 })?;
                 "ready"
+            }
+            (Some(METRICS), &Method::GET | &Method::HEAD) => {
+                let text = self.metrics.text().await?;
+                let mut reply = answer::empty(200);
+                *reply.body_mut() = Full::new(Bytes::from(text));
+                answer::set(&mut reply, header::CONTENT_TYPE, metrics::MEDIA_TYPE);
+                return Ok(reply);
             }
             (_, &Method::GET | &Method::HEAD) => "alive",
             _ => {

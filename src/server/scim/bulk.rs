@@ -31,6 +31,7 @@ use crate::scim::{Object, ScimType, message};
 use crate::server::answer::{self, Failure, Reply};
 use crate::server::intake::{Asks, Content, late};
 use crate::server::line::Line;
+use crate::server::metrics::Meter;
 use crate::server::route::{Endpoint, Routes};
 
 /// Operations of one request that the writer has at one time: half of what it commits together, so that others have
@@ -74,12 +75,14 @@ impl Scim {
         deadline: Instant,
     ) -> Result<Reply, Failure> {
         let (directory, routes) = (Arc::clone(&self.directory), self.routes.clone());
+        let meter = self.metrics.bulk.clone();
         let (origin, deadline) = (origin.clone(), self.intake.answer_by(deadline));
         let task = tokio::spawn(async move {
             let Understood { bulk, room } = understood;
             let run = Run {
                 directory: &directory,
                 routes: &routes,
+                meter: &meter,
                 origin: &origin,
                 deadline,
                 in_flight: VecDeque::new(),
@@ -112,6 +115,7 @@ impl Scim {
 struct Run<'a> {
     directory: &'a Directory,
     routes: &'a Routes,
+    meter: &'a Meter,
     origin: &'a Origin,
     deadline: Instant,
     /// What the writer has, in the order in which it got it.
@@ -190,6 +194,7 @@ impl Run<'_> {
         let endpoint = method.and_then(|_| self.routes.operation(path));
         let word = method.map_or("operation", Method::as_str);
         let line = Line::begin(
+            self.meter.clone(),
             word,
             endpoint.as_ref().map(Endpoint::label),
             self.origin.part(),

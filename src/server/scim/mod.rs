@@ -20,6 +20,7 @@ use super::auth::authenticate;
 use super::intake::{Asks, Content, Intake, asked, reads};
 use super::limits::Limits;
 use super::listener::Handler;
+use super::metrics::Metrics;
 use super::route::{Endpoint, Routes};
 use crate::directory::audit::{Entry, Origin};
 use crate::directory::tokens::{Principal, Scope};
@@ -37,6 +38,7 @@ pub struct Scim {
     routes: Routes,
     limits: Arc<Limits>,
     intake: Intake,
+    metrics: Arc<Metrics>,
 }
 
 /// What a mutating request asks for, once it is understood.
@@ -61,13 +63,14 @@ impl Handler for Scim {
 }
 
 impl Scim {
-    /// A handler over `directory`.
-    pub fn new(directory: Arc<Directory>, settings: &Settings) -> Self {
+    /// A handler over `directory` whose requests are counted by `metrics`.
+    pub fn new(directory: Arc<Directory>, settings: &Settings, metrics: Arc<Metrics>) -> Self {
         Self {
             directory,
             routes: Routes::new(&settings.base_paths),
-            intake: Intake::new(settings),
+            intake: Intake::new(settings, metrics.scim.clone()),
             limits: Arc::clone(&settings.limits),
+            metrics,
         }
     }
 

@@ -1,0 +1,73 @@
+//! How the appliance stands, in numbers: what `/metrics` and `scimlite status` both tell. Each is read by index or from a
+//! counter, so that asking often costs little.
+
+use jiff::Timestamp;
+
+use super::places::Seats;
+use super::profiles::Profile;
+use super::tokens::Token;
+use super::{Directory, Refusal, expiry};
+use crate::store::profiles::{self, Counts};
+use crate::store::snapshots::Plan;
+use crate::store::{audit, tokens};
+
+/// How the appliance stands at one moment.
+pub struct Overview {
+    /// Accounts of all profiles.
+    pub accounts: Counts,
+    /// What there is room for.
+    pub seats: Seats,
+    /// The profiles, by name.
+    pub profiles: Vec<Profile>,
+    /// The tokens whose end matters: neither revoked nor replaced, nor over for longer than a day.
+    pub tokens: Vec<Token>,
+    /// When the identity provider was here last with a token that was taken; to the minute where another process serves.
+    pub last_request: Option<Timestamp>,
+    /// The last row of the audit.
+    pub audit_seq: i64,
+    /// Bytes of the database.
+    pub database_bytes: u64,
+    /// Bytes of the WAL beside it.
+    pub wal_bytes: u64,
+    /// When the newest snapshot was taken.
+    pub last_snapshot: Option<Timestamp>,
+}
+
+impl Directory {
+    /// How the appliance stands, whose snapshots are made by `plan`.
+    pub fn overview(&self, plan: &Plan) -> Result<Overview, Refusal> {
+        let now = self.now();
+        let (accounts, profiles, mut tokens, head) = self.store.readers.short(|connection| {
+            Ok::<_, Refusal>((
+                profiles::counts(connection)?,
+                profiles::all(connection)?,
+                tokens::all(connection)?,
+                audit::head(connection)?,
+            ))
+        })?;
+        let last_request = self.last_request(&tokens);
+        tokens.retain(|token| expiry::matters(token, now));
+        let [database_bytes, wal_bytes] = self.store.sizes();
+        Ok(Overview {
+            accounts,
+            seats: self.settings.seats,
+            profiles,
+            tokens,
+            last_request,
+            audit_seq: head.seq,
+            database_bytes,
+            wal_bytes,
+            last_snapshot: plan.newest(now)?,
+        })
+    }
+
+    /// When something was changed last. Walks back over the audit rows that tell of no change.
+    pub fn last_change(&self) -> Result<Option<Timestamp>, Refusal> {
+        Ok(self.store.readers.short(audit::last_change)?)
+    }
+
+    /// How busy the writer is.
+    pub fn load(&self) -> &crate::store::writer::Load {
+        &self.store.writer.load
+    }
+}
