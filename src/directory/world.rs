@@ -33,7 +33,7 @@ impl World {
         let path = root.path().join("a.db");
         let file = FILE.get_or_init(|| {
             let clock: Clock = Arc::new(move || beginning);
-            setup::create_database(&path, &Origin::command_line(), &clock, None).unwrap();
+            setup::create_database(&path, &Origin::command_line(), &clock, Some(365)).unwrap();
             std::fs::read(&path).unwrap()
         });
         std::fs::write(&path, file).unwrap();

@@ -238,7 +238,7 @@ impl Metrics {
                 (labels, token.expires.duration_since(now).as_secs())
             }),
         );
-        let every = (self.snapshots.keep > 0).then(|| self.snapshots.every.as_secs());
+        let every = (self.snapshots.keep > 0).then_some(self.snapshots.every.as_secs());
         let instant = |at: Option<Timestamp>| at.map(Timestamp::as_second);
         for (name, help, value) in [
             (

@@ -168,7 +168,7 @@ fn man_pages_and_completions_tell_of_every_command() {
     for command in ["serve", "status", "token", "mapping"] {
         assert!(page("scimlite.1").contains(command), "{command}");
         assert!(
-            page(&format!("scimlite-{command}.1")).contains("--data"),
+            page(&format!("scimlite-{command}.1")).contains(r"\-\-data"),
             "{command}"
         );
     }

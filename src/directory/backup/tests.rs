@@ -13,7 +13,7 @@ use crate::store::{lock, migrate};
 fn place() -> (TempDir, PathBuf, String) {
     let root = TempDir::new().unwrap();
     let database = root.path().join("scimlite.db");
-    setup::create_database(&database, &Origin::server(), &system_clock(), None).unwrap();
+    setup::create_database(&database, &Origin::server(), &system_clock(), Some(365)).unwrap();
     let schema = format!("{} CREATE TABLE more (x TEXT) STRICT;", open::SCHEMA);
     (root, database, schema)
 }

@@ -63,7 +63,7 @@ impl World {
         static MADE: OnceLock<Vec<u8>> = OnceLock::new();
         let file = MADE.get_or_init(|| {
             let made = path.with_extension("made");
-            setup::create_database(&made, &origin(), &clock(START).0, None).unwrap();
+            setup::create_database(&made, &origin(), &clock(START).0, Some(365)).unwrap();
             std::fs::read(made).unwrap()
         });
         std::fs::write(path, file).unwrap();
