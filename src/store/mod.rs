@@ -9,6 +9,7 @@ pub mod backup;
 pub mod examine;
 pub mod forwarding;
 pub mod groups;
+pub mod life;
 pub mod list;
 pub mod lock;
 pub mod lower;
