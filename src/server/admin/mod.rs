@@ -86,7 +86,7 @@ impl Handler for Admin {
                 .begin(&request, peer, probe.map(|probe| (probe, None)));
             begun.line.quiet = true;
             let answer = timeout_at(begun.deadline, self.supervise(probe, request.method())).await;
-            return begun.finish(answer, problem::reply);
+            return begun.finish(answer, problem::reply).await;
         };
         let found = self.table.find(below, request.method());
         let label = found.as_ref().ok().map(Found::label);
@@ -96,7 +96,7 @@ impl Handler for Admin {
         let (client, deadline) = (begun.client, begun.deadline);
         let respond = self.respond(request, found, client, deadline, &mut begun.line.origin);
         let answer = timeout_at(deadline, respond).await;
-        begun.finish(answer, problem::reply)
+        begun.finish(answer, problem::reply).await
     }
 }
 
