@@ -185,7 +185,7 @@ impl Directory {
         self.anchor(false).await;
     }
 
-    /// Whether the writer answers: a job of its own goes through it, without a change.
+    /// Whether the writer answers: a job of its own goes through it, without a change. It does on a full disk too.
     pub async fn ready(&self) -> Result<(), Refusal> {
         Ok(self.store.writer.submit(Nothing).await?)
     }

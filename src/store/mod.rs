@@ -6,6 +6,7 @@
 pub mod accounts;
 pub mod audit;
 pub mod backup;
+pub mod disk;
 pub mod examine;
 pub mod forwarding;
 pub mod groups;
