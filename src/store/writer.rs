@@ -302,7 +302,8 @@ fn commit(
     let left = transaction(connection, waiting, batch_time, &mut batch, load);
     let result = left.as_ref().map(|_| ()).map_err(Error::clone);
     if let Err(error) = &result {
-        tracing::error!(%error, jobs = batch.len(), "nothing of the batch was committed");
+        // Whoever gave the jobs is told, and tells.
+        tracing::debug!(%error, jobs = batch.len(), "nothing of the batch was committed");
         if !connection.is_autocommit()
             && let Err(error) = connection.execute_batch("ROLLBACK")
         {

@@ -286,3 +286,24 @@ fn a_ready_line_that_cannot_be_written_is_an_error() {
     );
     assert!(!home.database().with_extension("db-wal").exists());
 }
+
+#[tokio::test]
+async fn a_failure_is_in_the_log_once() {
+    let mut app = TestApp::start();
+    app.client.get("/Users").await.expect(200);
+    let lock = rusqlite::Connection::open(app.database()).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let user = json!({"userName": "anna@example.test"});
+    let failed = app.client.create(user).await.expect(503);
+    drop(lock);
+    app.stop();
+    let log = app.stderr();
+    let errors = log.lines().filter(|line| line.contains(" ERROR "));
+    // When tokens were used last is a matter of its own.
+    let errors: Vec<_> = errors
+        .filter(|line| !line.contains("tried again"))
+        .collect();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(errors[0].contains(failed.request_id()), "{errors:?}");
+    assert!(errors[0].contains("locked"), "{errors:?}");
+}

@@ -12,6 +12,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header;
 use hyper::{Method, Request, Response};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinError;
 use tokio::time::{Instant, timeout_at};
 
 use super::Settings;
@@ -112,7 +113,10 @@ impl Scim {
             Ok(asked) => self.execute(asked, origin).await,
             Err(failure) => {
                 let entry = refused(method.as_str(), endpoint.as_ref(), &path, &failure);
-                self.directory.refused(origin, entry).await?;
+                let (directory, origin) = (Arc::clone(&self.directory), origin.clone());
+                // Like a command: a client that hangs up does not take its row with it.
+                let noted = async move { directory.refused(&origin, entry).await };
+                tokio::spawn(noted).await.map_err(unfinished)??;
                 Err(failure)
             }
         }
@@ -206,8 +210,7 @@ impl Scim {
             drop(room);
             done.map(|done| (done, resource_type, projection))
         });
-        let failed = |error: tokio::task::JoinError| Refusal::Failed(error.to_string());
-        let (done, resource_type, projection) = task.await.map_err(failed)??;
+        let (done, resource_type, projection) = task.await.map_err(unfinished)??;
         Ok(match done.representation {
             Some(found) => self.shown(done.status, found, resource_type, &projection),
             None => answer::empty(done.status),
@@ -230,6 +233,11 @@ impl Scim {
         }
         reply
     }
+}
+
+/// Why a task has nothing to tell.
+fn unfinished(error: JoinError) -> Refusal {
+    Refusal::Failed(error.to_string())
 }
 
 /// Whether a token may change anything.
