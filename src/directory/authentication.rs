@@ -62,9 +62,19 @@ enum Answer {
 /// The tokens that argon2 has verified in this process.
 pub struct Verified {
     key: hmac::Key,
-    digests: Mutex<HashMap<String, Digest>>,
+    digests: Arc<Digests>,
     used: Mutex<HashMap<String, Use>>,
     runs: Arc<Semaphore>,
+}
+
+/// The digests by the ids of their tokens.
+#[derive(Default)]
+struct Digests(Mutex<HashMap<String, Digest>>);
+
+impl Digests {
+    fn all(&self) -> MutexGuard<'_, HashMap<String, Digest>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The keyed digest of the secret that fits `phc`.
@@ -86,14 +96,10 @@ impl Verified {
             .map_err(|_| Refusal::Failed("the system gave no random bytes".to_owned()))?;
         Ok(Self {
             key,
-            digests: Mutex::default(),
+            digests: Arc::default(),
             used: Mutex::default(),
             runs: Arc::new(Semaphore::new(ARGON2_RUNS)),
         })
-    }
-
-    fn digests(&self) -> MutexGuard<'_, HashMap<String, Digest>> {
-        self.digests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn used(&self) -> MutexGuard<'_, HashMap<String, Use>> {
@@ -102,7 +108,7 @@ impl Verified {
 
     /// Whether the secret is the token's, if that is known without argon2.
     fn known(&self, token: &Token, presented: &Presented<'_>) -> Option<bool> {
-        let digests = self.digests();
+        let digests = self.digests.all();
         let digest = digests
             .get(&token.id)
             .filter(|digest| digest.phc == token.phc)?;
@@ -189,10 +195,14 @@ impl Directory {
             .readers
             .short(|connection| table::get(connection, presented.id))?;
         let now = self.now();
+        let ended = |reason| {
+            presented.resembles_nothing();
+            reason
+        };
         let reason = match &token {
-            None => "no such token",
-            Some(token) if token.revoked.is_some() => "the token was revoked",
-            Some(token) if token.expires <= now => "the token has expired",
+            None => ended("no such token"),
+            Some(token) if token.revoked.is_some() => ended("the token was revoked"),
+            Some(token) if token.expires <= now => ended("the token has expired"),
             Some(token) => match self.verify(token, &presented, address).await? {
                 Answer::Right => {
                     self.verified.note_use(&token.id, now);
@@ -235,17 +245,25 @@ impl Directory {
             return Ok(Answer::Slowed(slowed));
         }
         let argon2 = presented.argon2(token.phc.clone());
-        let right = run(turn, argon2).await?;
-        if right {
-            let digest = Digest {
-                phc: token.phc.clone(),
-                tag: presented.tag(&self.verified.key),
-            };
-            self.verified.digests().insert(token.id.clone(), digest);
-        } else {
-            self.throttle.ran_in_vain(address, Instant::now());
-        }
-        Ok(answer(right))
+        let id = token.id.clone();
+        let digest = Digest {
+            phc: token.phc.clone(),
+            tag: presented.tag(&self.verified.key),
+        };
+        let (digests, throttle) = (
+            Arc::clone(&self.verified.digests),
+            Arc::clone(&self.throttle),
+        );
+        // What came of it is kept where it is found out: a client that hangs up does not have it done again.
+        let right = run(turn, move || {
+            let right = argon2();
+            match right {
+                true => drop(digests.all().insert(id, digest)),
+                false => throttle.ran_in_vain(address, Instant::now()),
+            }
+            right
+        });
+        Ok(answer(right.await?))
     }
 
     /// When one of `tokens` with the scope `provision` was used last, as far as this process and the database know.
