@@ -9,7 +9,8 @@ CREATE TABLE appliance (
     audit_seq  INTEGER NOT NULL,  -- last row of `audit`, kept apart from it so that a cut tail shows
     audit_hash TEXT NOT NULL,     -- its hash
     pruned_seq INTEGER NOT NULL,  -- last row that pruning removed from `audit`; 0: none
-    pruned_hash TEXT NOT NULL     -- its hash, which the first row that is left has before it
+    pruned_hash TEXT NOT NULL,    -- its hash, which the first row that is left has before it
+    leapt       TEXT              -- when the clock was last found to have leapt forward; null: never
 ) STRICT;
 
 -- Named bundles of settings for accounts.

@@ -132,7 +132,7 @@ impl Verified {
         }
     }
 
-    /// The uses that are to be written now; all that are not if `closing`.
+    /// The uses that are to be written now, the last one last; all that are not if `closing`.
     fn unwritten(&self, now: Timestamp, closing: bool) -> Vec<(String, Timestamp)> {
         let due = |last: &Use| {
             last.written.is_none_or(|written| {
@@ -142,7 +142,9 @@ impl Verified {
         };
         let used = self.used();
         let due = used.iter().filter(|(_, last)| due(last));
-        due.map(|(id, last)| (id.clone(), last.at)).collect()
+        let mut due: Vec<_> = due.map(|(id, last)| (id.clone(), last.at)).collect();
+        due.sort_by_key(|(_, at)| *at);
+        due
     }
 }
 
@@ -269,7 +271,7 @@ impl Directory {
         let used = self.verified.used();
         let last = |token: &Token| {
             let here = used.get(&token.id).map(|last| last.at);
-            here.max(token.last_used)
+            here.or(token.last_used)
         };
         let provision = |token: &&Token| token.scope == Scope::Provision;
         tokens.iter().filter(provision).filter_map(last).max()

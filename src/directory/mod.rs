@@ -179,7 +179,7 @@ impl Directory {
             tracing::error!(%error, "cannot look at the tokens' ends; it is tried again");
         }
         if let Err(error) = self.auto_delete_daily().await {
-            tracing::error!(%error, "cannot delete the accounts that are due; it is tried again");
+            tracing::error!(%error, "cannot delete the accounts that are due; it is tried again, in a day if the database itself is well");
         }
         if let Err(error) = self.prune_daily().await {
             tracing::error!(%error, "cannot prune the audit; it is tried again");
@@ -187,7 +187,7 @@ impl Directory {
         self.anchor(false).await;
     }
 
-    /// Whether the writer answers: a job of its own goes through it, without a change.
+    /// Whether the writer answers: a job of its own goes through it, without a change. It does on a full disk too.
     pub async fn ready(&self) -> Result<(), Refusal> {
         Ok(self.store.writer.submit(Nothing).await?)
     }

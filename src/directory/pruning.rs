@@ -8,7 +8,7 @@ use super::audit::{Entry, Origin, Verdict};
 use super::auto_delete::Turn;
 use super::{Directory, Refusal, changed};
 use crate::store::audit::{
-    self, Link,
+    Link,
     chain::{self, PRUNE, PRUNED},
 };
 
@@ -70,8 +70,7 @@ impl Directory {
         if days == 0 {
             return Ok(());
         }
-        let alive = || Ok(self.store.readers.short(audit::last_sign_of_life)?);
-        match self.pruned.turn(now, alive)? {
+        match self.turn(&self.pruned, now).await? {
             Turn::Run => {}
             Turn::Wait => return Ok(()),
             Turn::PutOff => {

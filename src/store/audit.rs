@@ -119,19 +119,6 @@ pub struct Recorded {
     pub hash: String,
 }
 
-/// When somebody did something last, as far as the file tells: an audit row of another than the server itself, or a
-/// request by a token.
-pub fn last_sign_of_life(connection: &Connection) -> Result<Option<jiff::Timestamp>, Error> {
-    let last: Option<String> = connection.query_row(
-        "SELECT max(at) FROM (SELECT at FROM (SELECT at FROM audit WHERE actor <> 'server' ORDER BY seq DESC LIMIT 1)
-             UNION ALL SELECT max(last_used) FROM token)",
-        [],
-        |row| row.get(0),
-    )?;
-    let parsed = last.map(|last| text::parse_instant(0, &last)).transpose();
-    Ok(parsed?)
-}
-
 /// When something was changed last. Walks back over what was refused or was already so.
 pub fn last_change(connection: &Connection) -> Result<Option<jiff::Timestamp>, Error> {
     let sql = "SELECT at FROM audit WHERE verdict = 'applied' ORDER BY seq DESC LIMIT 1";
@@ -258,7 +245,7 @@ fn hex(bytes: &[u8]) -> String {
 /// The single row of `appliance` in a new file.
 pub fn insert_genesis(connection: &Connection, created: jiff::Timestamp) -> Result<(), Error> {
     connection.execute(
-        "INSERT INTO appliance VALUES (1, ?1, 0, ?2, 0, ?2)",
+        "INSERT INTO appliance VALUES (1, ?1, 0, ?2, 0, ?2, NULL)",
         (text::instant(created), GENESIS),
     )?;
     Ok(())

@@ -6,9 +6,11 @@
 pub mod accounts;
 pub mod audit;
 pub mod backup;
+pub mod disk;
 pub mod examine;
 pub mod forwarding;
 pub mod groups;
+pub mod life;
 pub mod list;
 pub mod lock;
 pub mod lower;

@@ -59,7 +59,8 @@ impl Handler for Scim {
         let (client, deadline) = (begun.client, begun.deadline);
         let respond = self.respond(request, endpoint, client, deadline, &mut begun.line.origin);
         let answer = timeout_at(deadline, respond).await;
-        begun.finish(answer, |failure, _| failure.into_reply())
+        let reply = begun.finish(answer, |failure, _| failure.into_reply());
+        reply.await
     }
 }
 
@@ -87,12 +88,15 @@ impl Scim {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let admitted = self.admit(&request, endpoint.clone());
         if reads(&method) {
-            return self.read(&request, &admitted?).await;
+            let endpoint = admitted?;
+            let read = || self.read(&request, &endpoint);
+            return self.intake.outgoing.read(read).await;
         }
         if let Ok(Endpoint::Search(resource_type)) = admitted {
             let body = request.into_body();
             let body = self.intake.json(body, Asks::One, deadline, Ok).await?;
-            return self.search(resource_type, body.value).await;
+            let search = || self.search(resource_type, body.value.clone());
+            return self.intake.outgoing.read(search).await;
         }
         let asked = match admitted {
             Ok(Endpoint::Bulk) => match self.understand_bulk(request, &principal, deadline).await {
