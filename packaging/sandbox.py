@@ -42,8 +42,9 @@ def install(**tools):
 
 def built(kind):
     """A package of the tests' binary: of kind deb or rpm."""
-    said = subprocess.run([HERE / "build", kind, "dev"], check=True, stdout=subprocess.PIPE, text=True).stdout
-    return ROOT / said.splitlines()[-1]
+    subprocess.run([HERE / "build", kind, "dev"], check=True, stdout=subprocess.DEVNULL)
+    packages = (ROOT / "target/packages").glob(f"*.{kind}")
+    return max(packages, key=lambda package: package.stat().st_mtime)
 
 
 def apart(script, *arguments):
