@@ -8,7 +8,7 @@ use super::profiles::Profile;
 use super::tokens::Token;
 use super::{Directory, Refusal, expiry};
 use crate::store::profiles::{self, Counts};
-use crate::store::snapshots::Plan;
+use crate::store::snapshots::{self, Plan};
 use crate::store::{audit, tokens};
 
 /// How the appliance stands at one moment.
@@ -29,6 +29,8 @@ pub struct Overview {
     pub database_bytes: u64,
     /// Bytes of the WAL beside it.
     pub wal_bytes: u64,
+    /// What tells the appliance from others: the mark of its snapshots.
+    pub appliance: String,
     /// When the newest snapshot was taken.
     pub last_snapshot: Option<Timestamp>,
 }
@@ -37,14 +39,16 @@ impl Directory {
     /// How the appliance stands, whose snapshots are made by `plan`.
     pub fn overview(&self, plan: &Plan) -> Result<Overview, Refusal> {
         let now = self.now();
-        let (accounts, profiles, mut tokens, head) = self.store.readers.short(|connection| {
-            Ok::<_, Refusal>((
-                profiles::counts(connection)?,
-                profiles::all(connection)?,
-                tokens::all(connection)?,
-                audit::head(connection)?,
-            ))
-        })?;
+        let (accounts, profiles, mut tokens, head, appliance) =
+            self.store.readers.short(|connection| {
+                Ok::<_, Refusal>((
+                    profiles::counts(connection)?,
+                    profiles::all(connection)?,
+                    tokens::all(connection)?,
+                    audit::head(connection)?,
+                    snapshots::appliance(connection)?,
+                ))
+            })?;
         let last_request = self.last_request(&tokens);
         tokens.retain(|token| expiry::matters(token, now));
         let [database_bytes, wal_bytes] = self.store.sizes();
@@ -57,7 +61,8 @@ impl Directory {
             audit_seq: head.seq,
             database_bytes,
             wal_bytes,
-            last_snapshot: plan.newest(now)?,
+            last_snapshot: plan.newest(&appliance, now)?,
+            appliance,
         })
     }
 
