@@ -132,8 +132,8 @@ impl Plan {
 
     /// When the newest snapshot of `appliance` was taken, not counting those of a clock that was ahead of `now`.
     pub fn newest(&self, appliance: &str, now: Timestamp) -> Result<Option<Timestamp>, Error> {
+        self.allowed(appliance)?;
         match self.present() {
-            _ if self.allowed(appliance).is_err() => Ok(None),
             Ok(present) => Ok(newest(&present, now)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::file(&self.directory, error)),

@@ -2,7 +2,7 @@
 
 mod certificate;
 mod places;
-mod system;
+pub mod system;
 
 use anyhow::bail;
 use clap::Args;
