@@ -1,5 +1,5 @@
-"""A machine for one test: an overlay over this machine's root, in mount, network and process namespaces of its own, so that
-nothing is left of it. Needs Linux, root and Python 3.11 or later.
+"""A machine for one test: an overlay over this machine's root, in mount, network, name and process namespaces of its own, so
+that nothing is left of it. Needs Linux, root and Python 3.11 or later.
 """
 
 import fcntl
@@ -7,7 +7,6 @@ import http.client
 import json
 import pathlib
 import shlex
-import shutil
 import socket
 import ssl
 import struct
@@ -32,14 +31,6 @@ AS_SERVICE = ["setpriv", "--reuid=scimlite", "--regid=scimlite", "--clear-groups
 USER = "urn:ietf:params:scim:schemas:core:2.0:User"
 
 
-def install(**tools):
-    """Has apt-get install the packages whose tools are not there yet: tool="package"."""
-    missing = [package for tool, package in tools.items() if not shutil.which(tool.replace("_", "-"))]
-    if missing:
-        subprocess.run(["apt-get", "update", "-qq"], check=True)
-        subprocess.run(["apt-get", "install", "-qq", "-y", "--no-install-recommends", *missing], check=True)
-
-
 def built(kind):
     """A package of the tests' binary: of kind deb or rpm."""
     subprocess.run([HERE / "build", kind, "dev"], check=True, stdout=subprocess.DEVNULL)
@@ -50,7 +41,7 @@ def built(kind):
 def apart(script, *arguments):
     """Has `script` called in namespaces of its own, with a directory for its machine behind the arguments."""
     with tempfile.TemporaryDirectory() as base:
-        namespaces = ["unshare", "--mount", "--net", "--pid", "--fork"]
+        namespaces = ["unshare", "--mount", "--net", "--uts", "--pid", "--fork"]
         inside = [sys.executable, script, "--inside", *map(str, arguments), base]
         subprocess.run([*namespaces, *inside], check=True)
 

@@ -134,7 +134,10 @@ async fn bind(config: &Config, sockets: Sockets, lock: &Lock) -> anyhow::Result<
         scim: listen(sockets.scim, config.listen.scim, "--listen").await?,
         admin: listen(sockets.admin, config.listen.admin, "--admin-listen").await?,
     };
-    lock.note([listeners.scim.local_addr()?, listeners.admin.local_addr()?])?;
+    lock.note(
+        [listeners.scim.local_addr()?, listeners.admin.local_addr()?],
+        config::credentials().as_deref(),
+    )?;
     Ok(listeners)
 }
 

@@ -10,8 +10,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::check::{self, Finding, Verdict, system};
-use super::{Common, block_on, configuration, lock, open_directory, or_dash, print, table};
-use crate::config::Config;
+use super::{Common, block_on, lock, open_directory, or_dash, print, table};
+use crate::config::{Config, Overrides};
 use crate::directory::mappings::{self, Mapping};
 use crate::directory::overview::Overview;
 use crate::directory::storages::Storage;
@@ -47,7 +47,11 @@ struct Status {
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let common = &arguments.common;
-    let config = configuration(common)?;
+    let overrides = Overrides {
+        credentials: lock::credentials(&common.data),
+        ..Overrides::default()
+    };
+    let config = Config::load(&common.data, &overrides)?;
     let directory = open_directory(&config)?;
     let status = block_on(async {
         let status = look(&config, &directory).await;

@@ -285,6 +285,7 @@ fn all_mistakes_come_at_once() {
         listen: Some("8443".to_owned()),
         admin_listen: Some("localhost:8444".to_owned()),
         host: Some("not a host".to_owned()),
+        ..Overrides::default()
     };
     let found = resolve(Path::new(DATA), file, &environment, &overrides).mistakes;
     let expected = [

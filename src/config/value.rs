@@ -40,6 +40,11 @@ pub(super) fn host(value: &Value) -> Result<String, String> {
     }
 }
 
+/// A host as it is typed: [`host`].
+pub fn typed_host(text: &str) -> Result<String, String> {
+    host(&Value::from(text))
+}
+
 /// An `https` URL without query and trailing slash. The empty text is none.
 pub(super) fn public_url(value: &Value) -> Result<Option<String>, String> {
     let text = text(value)?;

@@ -186,6 +186,13 @@ impl Directory {
 
     /// Refuses to go beyond an anchor that the audit does not hold: it is the proof of what was done to it.
     fn held(&self, path: &Path) -> Result<(), Refusal> {
+        // The server would wait for who writes into a pipe.
+        if !path.is_file() {
+            let named = path.display();
+            return Err(Refusal::Forbidden(format!(
+                "{named} is no regular file; name another as the anchor"
+            )));
+        }
         for anchor in read(path)? {
             let has = |connection: &rusqlite::Connection| chain::has(connection, &anchor);
             if !self.store.readers.short(has)? {

@@ -9,7 +9,7 @@ use super::tokens::Token;
 use super::{Directory, Refusal, expiry};
 use crate::store::disk::{self, RESERVE};
 use crate::store::profiles::{self, Counts};
-use crate::store::snapshots::Plan;
+use crate::store::snapshots::{self, Plan};
 use crate::store::{self, audit, tokens, whole};
 
 /// How the appliance stands at one moment.
@@ -54,14 +54,16 @@ impl Directory {
     /// How the appliance stands, whose snapshots are made by `plan`.
     pub fn overview(&self, plan: &Plan) -> Result<Overview, Refusal> {
         let now = self.now();
-        let (accounts, profiles, mut tokens, head) = self.store.readers.short(|connection| {
-            Ok::<_, Refusal>((
-                profiles::counts(connection)?,
-                profiles::all(connection)?,
-                tokens::all(connection)?,
-                audit::head(connection)?,
-            ))
-        })?;
+        let (accounts, profiles, mut tokens, head, appliance) =
+            self.store.readers.short(|connection| {
+                Ok::<_, Refusal>((
+                    profiles::counts(connection)?,
+                    profiles::all(connection)?,
+                    tokens::all(connection)?,
+                    audit::head(connection)?,
+                    snapshots::appliance(connection)?,
+                ))
+            })?;
         let last_request = self.last_request(&tokens);
         tokens.retain(|token| expiry::matters(token, now));
         let [database_bytes, wal_bytes] = self.store.sizes();
@@ -74,7 +76,7 @@ impl Directory {
             audit_seq: head.seq,
             database_bytes,
             wal_bytes,
-            last_snapshot: plan.newest(now),
+            last_snapshot: plan.newest(&appliance, now),
         })
     }
 

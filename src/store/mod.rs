@@ -48,7 +48,8 @@ pub enum Error {
     Foreign(String),
     /// The file was written by a later version.
     #[error(
-        "{path}: schema version {found} is newer than this program's {known}; install the later version"
+        "{path}: schema version {found} is newer than this program's {known}; install the later version, or go \
+         back by `scimlite restore` of the copy from before the migration, scimlite-schema-{known}-….db"
     )]
     Newer {
         /// The file.

@@ -204,3 +204,21 @@ async fn a_second_server_on_a_directory_is_refused_and_the_first_goes_on() {
     app.resume();
     assert_eq!(app.client.get("/Users").await.total(), 1);
 }
+
+#[test]
+fn init_takes_no_host_that_no_certificate_can_have() {
+    let root = TempDir::new().unwrap();
+    let data = root.path().join("data");
+    let init = |host: &str| {
+        let mut command = scimlite(["init", "--host", host, "--json", "--data"]);
+        command.arg(&data);
+        run(command)
+    };
+    for host in ["bad host", "", "x/y", "host:8443"] {
+        let output = init(host);
+        assert_eq!(output.status.code(), Some(2), "{host}: {output:?}");
+        assert!(!data.exists(), "{host}");
+    }
+    let made = json(&init("good.example.test"));
+    assert_eq!(made["tenant_url"], "https://good.example.test:8443/scim");
+}

@@ -161,7 +161,7 @@ fn a_server_that_presents_another_certificate_is_not_taken_for_this_one() {
 #[test]
 fn man_pages_and_completions_tell_of_every_command() {
     let directory = tempfile::TempDir::new().unwrap();
-    let directory = directory.path();
+    let directory = &directory.path().join("share/man1");
     let made = run(scimlite(["man", directory.to_str().unwrap()]));
     assert!(made.status.success());
     let page = |name: &str| std::fs::read_to_string(directory.join(name)).unwrap();

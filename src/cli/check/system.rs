@@ -80,11 +80,13 @@ pub fn space(config: &Config) -> Finding {
     Finding::new("space", verdict, text)
 }
 
-/// Whether the server can listen where it is to.
+/// Whether the server can listen where it is to, on both addresses at one time.
 pub fn ports(config: &Config) -> [Finding; 2] {
     let held = lock::held(&config.data_dir);
-    [config.listen.scim, config.listen.admin].map(|address| {
-        let (verdict, text) = match TcpListener::bind(address) {
+    let bound = [config.listen.scim, config.listen.admin]
+        .map(|address| (address, TcpListener::bind(address)));
+    bound.each_ref().map(|(address, bound)| {
+        let (verdict, text) = match bound {
             Ok(_) => (Verdict::Ok, format!("{address} can be listened on")),
             Err(error)
                 if error.kind() == ErrorKind::AddrInUse && held.iter().any(|held| held.port() == address.port()) =>
