@@ -22,6 +22,7 @@ pub mod history;
 pub mod impact;
 pub mod import;
 pub mod lifecycle;
+mod many;
 pub mod mapping;
 pub mod mappings;
 mod names;
@@ -41,6 +42,7 @@ pub mod throttle;
 pub mod tokens;
 pub mod users;
 pub mod view;
+mod warnings;
 #[cfg(test)]
 mod world;
 
