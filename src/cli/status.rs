@@ -17,6 +17,7 @@ use crate::directory::overview::Overview;
 use crate::directory::storages::Storage;
 use crate::directory::tokens::Token;
 use crate::directory::{Directory, expiry};
+use crate::scim::schema::Schemas;
 use crate::server::chain::Link;
 use crate::server::{probe, tls};
 use crate::store::text::instant;
@@ -114,6 +115,7 @@ async fn look(config: &Config, directory: &Directory) -> anyhow::Result<Status> 
     );
     findings.extend(places(
         &overview,
+        directory.schemas(),
         &directory.mappings()?,
         &directory.storages()?,
     ));
@@ -172,8 +174,13 @@ fn token_finding(token: &Token, now: Timestamp) -> Option<Finding> {
 }
 
 /// What keeps new people out: an order of mappings with a gap, full profiles, disabled storages that a mapping names.
-fn places(overview: &Overview, mappings: &[Mapping], storages: &[Storage]) -> Vec<Finding> {
-    let gaps = mappings::warnings(mappings);
+fn places(
+    overview: &Overview,
+    schemas: &Schemas,
+    mappings: &[Mapping],
+    storages: &[Storage],
+) -> Vec<Finding> {
+    let gaps = mappings::warnings(mappings, schemas);
     let mut findings: Vec<_> = gaps.into_iter().map(|gap| warned("mapping", gap)).collect();
     let accounts = overview.accounts;
     for profile in &overview.profiles {

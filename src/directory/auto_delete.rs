@@ -7,14 +7,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 
 use super::accounts::{Listed, Selection, Status, existing, listed, walk};
-use super::audit::{Entry, Origin};
+use super::audit::{Entry, Origin, Verdict};
 use super::deletion::remove;
 use super::paging::{Filling, Page, Span};
-use super::{Directory, Refusal};
+use super::{Directory, Refusal, many};
 use crate::store::life::{self, Signs};
 use crate::store::writer::Job;
 use crate::store::{self, accounts, text};
 
+/// What the audit calls it.
+const ACTION: &str = "account.auto_delete";
 /// Time between two runs in the server.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// Accounts that the server deletes before it looks after its other work again.
@@ -132,12 +134,22 @@ impl Directory {
         self.store.readers.long(read).await
     }
 
-    /// Deletes the accounts that are due, `most` of them, each in a transaction and with an audit row of its own. Gives
-    /// those that it deleted, and whether it left none that was due.
+    /// Deletes the accounts that are due, `most` of them, each in a transaction and with an audit row of its own; where
+    /// none is, the act has a row. Gives those that it deleted, and whether it left none that was due.
     pub async fn auto_delete(
         &self,
         origin: &Origin,
         most: usize,
+    ) -> Result<(Vec<Listed>, bool), Refusal> {
+        self.delete_all(origin, most, true).await
+    }
+
+    /// `tell`: a row of its own says that none was due.
+    async fn delete_all(
+        &self,
+        origin: &Origin,
+        most: usize,
+        tell: bool,
     ) -> Result<(Vec<Listed>, bool), Refusal> {
         let now = self.now();
         let due: Result<_, store::Error> = self
@@ -146,21 +158,30 @@ impl Directory {
             .long(move |connection| accounts::due(connection, now, most))
             .await;
         let due = due?;
+        if tell && due.is_empty() {
+            let mut entry = Entry::new(ACTION, 0);
+            entry.verdict = Verdict::Unchanged;
+            entry.because("no account is due to be deleted");
+            self.note(origin, entry).await?;
+        }
         let complete = due.len() < most;
         let mut deleted = Vec::new();
-        for id in due {
-            match self.delete_due(origin, id).await {
-                Ok(account) => deleted.push(account),
-                // Somebody was faster: it is active again, held or gone. The audit says so.
-                Err(Refusal::Forbidden(_) | Refusal::NotFound { .. }) => {}
-                Err(error) => return Err(error),
+        let jobs = due.into_iter().map(|id| self.delete_due(origin, id));
+        many::make(jobs, |gone| match gone {
+            Ok(account) => {
+                deleted.push(account);
+                Ok(())
             }
-        }
+            // Somebody was faster: it is active again, held or gone. The audit says so.
+            Err(Refusal::Forbidden(_) | Refusal::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        })
+        .await?;
         Ok((deleted, complete))
     }
 
     async fn delete_due(&self, origin: &Origin, id: String) -> Result<Listed, Refusal> {
-        let entry = Entry::new("account.auto_delete", 0).about("User", Some(&id));
+        let entry = Entry::new(ACTION, 0).about("User", Some(&id));
         self.change(origin, entry, move |connection, entry, now| {
             let user = existing(connection, entry, &id)?;
             let account = listed(connection, &id)?;
@@ -196,7 +217,7 @@ impl Directory {
             }
         }
         let origin = Origin::server();
-        let result = self.auto_delete(&origin, AT_ONCE).await;
+        let result = self.delete_all(&origin, AT_ONCE, false).await;
         // What the machine refuses now it may take soon; what fails otherwise fails again, with a row each time.
         let over = match &result {
             Ok((_, complete)) => *complete,

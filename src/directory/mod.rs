@@ -24,6 +24,7 @@ pub mod history;
 pub mod impact;
 pub mod import;
 pub mod lifecycle;
+mod many;
 pub mod mapping;
 pub mod mappings;
 mod names;
@@ -43,6 +44,7 @@ pub mod throttle;
 pub mod tokens;
 pub mod users;
 pub mod view;
+mod warnings;
 #[cfg(test)]
 pub(crate) mod world;
 

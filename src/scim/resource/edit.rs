@@ -120,9 +120,7 @@ impl<'a> Editor<'a> {
         match place {
             Place::Unknown => self.skip_unknown(attr, &part, change),
             Place::Open { urn } => self.change_loose(Some(urn), &attr.name, &part, change)?,
-            Place::Known { urn, attribute } if schemas.kept_at_root().contains(attribute) => {
-                self.change_loose(urn, attribute.name, &part, change)?;
-            }
+            Place::Kept { urn, name } => self.change_loose(urn, name, &part, change)?,
             Place::Known { urn, attribute } => {
                 if self.is_writable(attribute, &change, naming)? {
                     self.change_known(urn, attribute, &part, change)?;
@@ -267,7 +265,10 @@ impl<'a> Editor<'a> {
             Some(sub) => format!("{}.{sub}", attr.name),
             None => attr.name.clone(),
         };
+        let core = &self.schemas.core(self.resource_type).urn;
+        // Under the URN of the core schema it stands at the root.
         let urn = attr.urn.as_deref().map(|urn| self.canonical(urn));
+        let urn = urn.filter(|urn| urn != core);
         if let Change::Add(value) | Change::Replace(value) = change {
             let Some(value) = prune(value) else { return };
             let holder = match urn {

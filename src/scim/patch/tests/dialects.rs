@@ -329,6 +329,21 @@ fn kept_and_dropped_extensions() {
             &[],
         ),
         (
+            "a kept name leaves a path to the extension that has it, C-46",
+            json!({ENTERPRISE_URN: {"costCenter": "a"}}),
+            json!([{"op": "Replace", "path": "costCenter", "value": "b"},
+                   {"op": "Add", "value": {"costCenter": "c"}}]),
+            json!({ENTERPRISE_URN: {"costCenter": "b"}, "costCenter": "c"}),
+            &[],
+        ),
+        (
+            "a kept name has no elements",
+            json!({"Company": "c"}),
+            json!([{"op": "Replace", "path": "company[type eq \"a\"].value", "value": "d"}]),
+            json!({"Company": "c"}),
+            &["Company"],
+        ),
+        (
             "what holds no sub-attribute loses none",
             json!({"Company": "c"}),
             json!([{"op": "Remove", "path": "company.a"}, {"op": "Replace", "path": "company.a", "value": null}]),

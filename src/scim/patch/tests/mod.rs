@@ -17,7 +17,8 @@ const OPEN_URN: &str = "urn:ietf:params:scim:schemas:extension:Open:2.0:User";
 const MANAGER: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager";
 
 fn table() -> Schemas {
-    Schemas::new(CUSTOM_URN, &["Company".to_owned(), OPEN_URN.to_owned()])
+    let keep = ["Company", "costCenter", OPEN_URN].map(str::to_owned);
+    Schemas::new(CUSTOM_URN, &keep)
 }
 
 fn operations(operations: Value) -> Value {
