@@ -13,10 +13,11 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::rows::{self, Column, Rows};
-use super::{Common, configuration, print, times, with_directory};
+use super::{Common, configuration, print, with_directory};
 use crate::directory::Directory;
 use crate::directory::anchor;
 use crate::directory::history::{Recorded, Selection, Verdict};
+use crate::directory::times;
 use crate::server::cef;
 
 /// Arguments of `audit`.

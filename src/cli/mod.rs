@@ -22,7 +22,6 @@ mod rows;
 mod serve;
 mod status;
 mod storage;
-mod times;
 mod token;
 mod user;
 

@@ -13,7 +13,6 @@ use prometheus_client::metrics::family::Family;
 use rusqlite::Connection;
 
 use super::accounts::Listed;
-use super::paging::{Filling, Page, Span};
 use super::throttle::Network;
 use super::tokens::Denied;
 use super::{Clock, Directory, Refusal, feed};
@@ -300,16 +299,6 @@ impl Directory {
                 change: Some(change),
             })
             .await
-    }
-
-    /// A page of the audit, the oldest row first.
-    pub async fn audit(&self, span: Span) -> Result<Page<Recorded>, Refusal> {
-        let read = move |connection: &Connection| {
-            let mut page = Filling::new(span);
-            audit::select::behind(connection, span.after, |row| page.take(row.seq, row))?;
-            Ok(page.done())
-        };
-        self.store.readers.long(read).await
     }
 
     /// Writes the row of a request that was refused before the directory saw it: too large, broken JSON, a scope that

@@ -1,5 +1,7 @@
 //! The audit as people read it: by what they ask for, and proved (design §3.12).
 
+use std::ops::ControlFlow;
+
 use super::{Directory, Refusal};
 pub use crate::store::audit::Link;
 pub use crate::store::audit::chain::{Fault, Proof};
@@ -14,11 +16,13 @@ impl Directory {
     pub fn each_row<E: From<store::Error>>(
         &self,
         selection: &Selection,
-        each: impl FnMut(Recorded) -> Result<(), E>,
+        mut each: impl FnMut(Recorded) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.store
-            .readers
-            .short(|connection| select::each(connection, selection, each))
+        self.store.readers.short(|connection| {
+            select::each(connection, selection, |row| {
+                each(row).map(ControlFlow::Continue)
+            })
+        })
     }
 
     /// What [`Selection::whom`] is for an id or a name: the ids of those who have the name now, or had it when the

@@ -122,6 +122,7 @@ fn expected(ids: &Ids) -> Vec<(&'static str, For, String, Value, u16)> {
             200,
         ),
         ("audit.list", Readers, of("/audit"), none.clone(), 200),
+        ("change.list", Readers, of("/changes"), none.clone(), 200),
         ("profile.list", Readers, of("/profiles"), none.clone(), 200),
         (
             "profile.add",

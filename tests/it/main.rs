@@ -29,6 +29,7 @@ mod db;
 mod deletion;
 mod denied;
 mod durable;
+mod feed;
 mod groups;
 mod guessing;
 mod history;

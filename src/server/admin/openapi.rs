@@ -1,6 +1,7 @@
 //! The OpenAPI 3.1 document of the admin API, made from the table of routes and the types of its handlers.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};
@@ -172,6 +173,13 @@ fn responses(route: &Route, generator: &mut SchemaGenerator) -> Value {
     }
     if route.path.contains('{') {
         refused("404", "Nothing has this id or name");
+    }
+    if route.patience > Duration::ZERO {
+        refused(
+            "410",
+            "The place is of before a pruning or a restore: read all accounts, then go on from the end",
+        );
+        refused("429", "Too many wait already");
     }
     if route.need == Need::Admin && route.body.is_some() {
         refused("409", "The name is taken");

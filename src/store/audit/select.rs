@@ -108,19 +108,51 @@ impl Selection {
     }
 }
 
-/// Gives each row of a selection to `each`, in the order of their numbers.
-pub fn each<E: From<Error>>(
+/// What is read of a row.
+pub trait Read: Sized {
+    /// Reads it.
+    fn read(row: &Row<'_>) -> Result<Self, rusqlite::Error>;
+
+    /// Its number.
+    fn seq(&self) -> i64;
+}
+
+impl Read for Recorded {
+    fn read(row: &Row<'_>) -> Result<Self, rusqlite::Error> {
+        read(row)
+    }
+
+    fn seq(&self) -> i64 {
+        self.seq
+    }
+}
+
+/// A row and what it says of an account.
+impl Read for (Recorded, Option<Object>) {
+    fn read(row: &Row<'_>) -> Result<Self, rusqlite::Error> {
+        Ok((read(row)?, object(row, 15)?))
+    }
+
+    fn seq(&self) -> i64 {
+        self.0.seq
+    }
+}
+
+/// Gives the rows of a selection to `each`, in the order of their numbers, until it has enough.
+pub fn each<T: Read, E: From<Error>>(
     connection: &Connection,
     selection: &Selection,
-    mut each: impl FnMut(Recorded) -> Result<(), E>,
+    mut each: impl FnMut(T) -> Result<ControlFlow<()>, E>,
 ) -> Result<(), E> {
     let (sql, parameters) = selection.statement();
     let mut statement = connection.prepare(&sql).map_err(Error::from)?;
     let rows = statement
-        .query_map(params_from_iter(parameters), read)
+        .query_map(params_from_iter(parameters), T::read)
         .map_err(Error::from)?;
     for row in rows {
-        each(row.map_err(Error::from)?)?;
+        if each(row.map_err(Error::from)?)?.is_break() {
+            break;
+        }
     }
     Ok(())
 }
@@ -129,48 +161,17 @@ pub fn each<E: From<Error>>(
 pub fn about_user(
     connection: &Connection,
     id: &str,
-    each: impl FnMut(Recorded) -> ControlFlow<()>,
+    mut each: impl FnMut(Recorded) -> ControlFlow<()>,
 ) -> Result<(), Error> {
     let mut statement = connection.prepare_cached(
         "SELECT * FROM audit WHERE target_id = ?1 AND target_type = 'User' ORDER BY seq DESC",
     )?;
-    visit(statement.query_map([id], read)?, each)
-}
-
-/// Gives the rows behind row `after` to `each`, the first of them first, until it has enough.
-pub fn behind(
-    connection: &Connection,
-    after: i64,
-    each: impl FnMut(Recorded) -> ControlFlow<()>,
-) -> Result<(), Error> {
-    let mut statement =
-        connection.prepare_cached("SELECT * FROM audit WHERE seq > ?1 ORDER BY seq")?;
-    visit(statement.query_map([after], read)?, each)
-}
-
-fn visit(
-    rows: impl Iterator<Item = Result<Recorded, rusqlite::Error>>,
-    mut each: impl FnMut(Recorded) -> ControlFlow<()>,
-) -> Result<(), Error> {
-    for row in rows {
+    for row in statement.query_map([id], read)? {
         if each(row?).is_break() {
             break;
         }
     }
     Ok(())
-}
-
-/// At most `most` rows of applied changes behind number `after`, in their order, each with what it says of an account.
-pub fn applied(
-    connection: &Connection,
-    after: i64,
-    most: u32,
-) -> Result<Vec<(Recorded, Option<Object>)>, Error> {
-    let mut statement = connection.prepare_cached(
-        "SELECT * FROM audit WHERE seq > ?1 AND +verdict = 'applied' ORDER BY seq LIMIT ?2",
-    )?;
-    let rows = statement.query_map((after, most), |row| Ok((read(row)?, object(row, 15)?)))?;
-    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// At most `most` rows behind number `after`, in their order.
