@@ -205,7 +205,7 @@ impl Entry {
             action: self.action.clone(),
             target_type: self.target_type,
             target_id: self.target_id.clone(),
-            target_name: self.target_name.clone(),
+            target_name: self.target_name.as_deref().map(short),
             verdict: self.verdict,
             status: match self.status {
                 0 => origin.status,
@@ -224,6 +224,14 @@ impl Entry {
 const NAMES: usize = 50;
 /// Letters of each of them.
 const NAME_LETTERS: usize = 120;
+
+/// Letters of the name of what a row is about.
+const TARGET_NAME: usize = 320;
+
+/// A name as far as a row says it: who chose it may have sent one of any length.
+pub(super) fn short(name: &str) -> String {
+    name.chars().take(TARGET_NAME).collect()
+}
 
 /// Names for a sentence. A client chose them, so there are not more and not longer ones than a person reads.
 pub(super) fn listed<T: AsRef<str>>(names: &[T]) -> String {

@@ -16,7 +16,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::read(
             "/reports/preserved",
             "report.preserved",
-            "The preserved accounts: since when, by whom, and when their profiles delete them",
+            "The preserved accounts: since when, by whom, why, and when their profiles delete them",
             preserved,
         ),
     ]
