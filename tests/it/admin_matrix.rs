@@ -45,6 +45,13 @@ fn expected(ids: &Ids) -> Vec<(&'static str, For, String, Value, u16)> {
             201,
         ),
         (
+            "account.import",
+            Administrators,
+            of("/accounts/import"),
+            json!([{"email": "listed@x.test"}]),
+            200,
+        ),
+        (
             "account.edit",
             Administrators,
             of("/accounts/{user}"),

@@ -204,3 +204,12 @@ async fn a_second_server_on_a_directory_is_refused_and_the_first_goes_on() {
     app.resume();
     assert_eq!(app.client.get("/Users").await.total(), 1);
 }
+
+#[test]
+fn a_user_to_test_may_begin_with_a_byte_order_mark() {
+    let home = Home::new();
+    let file = home.beside("user.json");
+    std::fs::write(&file, "\u{feff}{\"userName\": \"a@x.test\"}\r\n").unwrap();
+    let told = home.cli_json(["mapping", "test", file.to_str().unwrap()]);
+    assert_eq!(told["mapping"], "Default");
+}

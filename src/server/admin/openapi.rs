@@ -112,6 +112,8 @@ fn operation(route: &Route, generators: &mut Generators) -> Value {
         // Where nothing in it has to be there, it need not be there itself.
         let definition = name_of(&schema).and_then(|name| generators.asked.definitions().get(name));
         let required = definition.is_some_and(|definition| definition.get("required").is_some());
+        // A list has to be there, even if it is empty.
+        let required = required || schema.get("type") == Some(&json!("array"));
         let content = json!({"application/json": {"schema": schema}});
         let body = json!({"required": required, "content": content});
         operation.insert("requestBody".to_owned(), body);
