@@ -67,6 +67,7 @@ CREATE TABLE user (
     preserved_by     TEXT CHECK (preserved_by IN ('idp', 'admin')),
     preserved_at     TEXT,
     preserved_actor  TEXT,                 -- the token or administrator that did, as `audit` names it
+    preserved_reason TEXT,                 -- why, in a sentence
     profile          INTEGER NOT NULL REFERENCES profile (id),
     storage          INTEGER NOT NULL REFERENCES storage (id),
     quota_gb         INTEGER CHECK (quota_gb >= 0),  -- null: follows the profile; 0: unlimited

@@ -78,7 +78,11 @@ impl World {
         let mut people = Vec::new();
         for (body, number) in bodies.into_iter().zip(1..) {
             let mut user = user(stored(body, ResourceType::User), number);
-            user.seq = users::insert(&connection, &user, "test")?;
+            let author = users::Author {
+                actor: "test",
+                reason: "a test",
+            };
+            user.seq = users::insert(&connection, &user, author)?;
             people.push(user);
         }
         let mut teams = Vec::new();

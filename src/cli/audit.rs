@@ -1,8 +1,6 @@
 //! `scimlite audit`: what was done, by whom and why; the proof that nobody changed it; and how long it is kept.
 
-use std::fs::OpenOptions;
 use std::io::{BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,10 +11,11 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::rows::{self, Column, Rows};
-use super::{Common, configuration, print, times, with_directory};
+use super::{Common, configuration, files, print, with_directory};
 use crate::directory::Directory;
 use crate::directory::anchor;
 use crate::directory::history::{Recorded, Selection, Verdict};
+use crate::directory::times;
 use crate::server::cef;
 
 /// Arguments of `audit`.
@@ -266,15 +265,7 @@ fn export_to(
     format: Format,
     path: &Path,
 ) -> anyhow::Result<()> {
-    let named = path.display();
-    let file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .with_context(|| {
-            format!("cannot make {named}; choose another name or remove what is there")
-        })?;
+    let file = files::create_new(path)?;
     let written = file
         .try_clone()
         .map_err(anyhow::Error::from)
@@ -284,7 +275,7 @@ fn export_to(
         // What is there of it is no export; the error says that it failed.
         let _ = std::fs::remove_file(path);
     }
-    written.with_context(|| format!("cannot export to {named}"))
+    written.with_context(|| format!("cannot export to {}", path.display()))
 }
 
 async fn verify(directory: &Directory, anchor: Option<PathBuf>, json: bool) -> anyhow::Result<()> {

@@ -1,7 +1,7 @@
 //! Directories and files that commands make: for their owner alone, and whole or not at all. The owner is that of the
 //! directory above: who makes them may be root, who serves is not.
 
-use std::fs::{DirBuilder, OpenOptions, Permissions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
@@ -28,6 +28,19 @@ pub fn make_directory(path: &Path) -> anyhow::Result<()> {
         std::fs::set_permissions(path, Permissions::from_mode(0o700)).with_context(cannot)?;
     }
     Ok(())
+}
+
+/// A new file for its owner alone. What is there under its name stays, and is an error.
+pub fn create_new(path: &Path) -> anyhow::Result<File> {
+    let named = path.display();
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| {
+            format!("cannot make {named}; choose another name or remove what is there")
+        })
 }
 
 /// Writes a file for its owner alone. It appears under its name only when it is complete.

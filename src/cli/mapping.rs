@@ -270,11 +270,13 @@ fn explained(decision: &Decision) -> String {
 
 fn read(file: &str) -> anyhow::Result<String> {
     let mut text = String::new();
-    match file {
+    let text = match file {
         "-" => std::io::stdin().read_to_string(&mut text).map(|_| text),
         file => std::fs::read_to_string(file),
     }
-    .with_context(|| format!("cannot read {file}"))
+    .with_context(|| format!("cannot read {file}"))?;
+    // Some editors begin a file with a byte order mark.
+    Ok(text.trim_start_matches('\u{feff}').to_owned())
 }
 
 /// Tells on stderr what an administrator should know about the rules.

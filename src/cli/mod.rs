@@ -24,7 +24,6 @@ mod rows;
 mod serve;
 mod status;
 mod storage;
-mod times;
 mod token;
 mod user;
 

@@ -21,7 +21,7 @@ pub struct Arguments {
 enum Command {
     /// Every account: what it was given, and who looks after it
     Provisioning,
-    /// The preserved accounts: since when, by whom, and when their profiles delete them
+    /// The preserved accounts: since when, by whom, why, and when their profiles delete them
     Preserved,
 }
 
@@ -42,6 +42,7 @@ const PRESERVED: &[Column] = &[
     ("mode", 5),
     ("preserved_on", 24),
     ("by_whom", 28),
+    ("reason", 40),
     ("auto_delete_on", 0),
 ];
 

@@ -56,9 +56,9 @@ enum Command {
         /// Its storage [default: Default]
         #[arg(long, value_name = "S")]
         storage: Option<String>,
-        /// Its own quota in GB; 0 is unlimited
-        #[arg(long, value_name = "N")]
-        quota_gb: Option<u32>,
+        /// Its own quota in GB: 0 is unlimited, none follows the profile
+        #[arg(long, value_name = "N", value_parser = limit::<0>)]
+        quota_gb: Option<Limit>,
     },
     /// Make the accounts of a list: CSV with a header, or JSON
     Import(import::Arguments),
@@ -202,7 +202,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
                     name,
                     profile,
                     storage,
-                    quota: quota_gb.map_or(Quota::OfProfile, |quota| Quota::Own(i64::from(quota))),
+                    quota: quota_gb
+                        .and_then(|limit| limit.0)
+                        .map_or(Quota::OfProfile, Quota::Own),
                     ..ByHand::default()
                 };
                 tell(&directory.add_account(origin, account).await?, json)
@@ -293,6 +295,9 @@ fn show(story: &Story, json: bool) -> anyhow::Result<()> {
     let mut fields = Rows::start(Format::Table, FIELD)?;
     for (field, value) in account.as_object().into_iter().flatten() {
         fields.row(&json!({"field": field, "value": value}))?;
+        if let ("preserved_at", Some(reason)) = (field.as_str(), &story.account.preserved_reason) {
+            fields.row(&json!({"field": "because", "value": reason}))?;
+        }
     }
     fields.finish()?;
     print("")?;

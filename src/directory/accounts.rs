@@ -16,7 +16,7 @@ pub use crate::store::accounts::Listed;
 pub use crate::store::audit::Recorded;
 use crate::store::audit::select::{self, Whom};
 pub use crate::store::users::Status;
-use crate::store::users::{self, Standing, User};
+use crate::store::users::{self, Author, Standing, User};
 use crate::store::{self, accounts, groups, lower};
 
 /// What an administrator does to an account.
@@ -164,7 +164,11 @@ impl Directory {
             };
             let active = standing.status() == Status::Active;
             user.resource.insert("active".to_owned(), active.into());
-            users::update(connection, &user, false, &entry.actor)?;
+            let author = Author {
+                actor: &entry.actor,
+                reason: act.event().reason(),
+            };
+            users::update(connection, &user, false, author)?;
             let account = listed(connection, &id)?;
             entry.because(act.effect(&user.standing));
             entry.changes = Some(changed(&shown.fields()?, &account.fields()?));

@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::accounts::Listed;
-use super::paging::{Filling, Page, Span};
 use super::secret::masked;
 use super::{Clock, Directory, Refusal, administrator, feed};
 use crate::scim::Object;
@@ -197,7 +196,7 @@ impl Entry {
             action: self.action.clone(),
             target_type: self.target_type,
             target_id: safe(&self.target_id),
-            target_name: safe(&self.target_name),
+            target_name: safe(&self.target_name).as_deref().map(short),
             verdict: self.verdict,
             status: match self.status {
                 0 => origin.status,
@@ -216,6 +215,14 @@ impl Entry {
 const NAMES: usize = 50;
 /// Letters of each of them.
 const NAME_LETTERS: usize = 120;
+
+/// Letters of the name of what a row is about.
+const TARGET_NAME: usize = 320;
+
+/// A name as far as a row says it: who chose it may have sent one of any length.
+pub(super) fn short(name: &str) -> String {
+    name.chars().take(TARGET_NAME).collect()
+}
 
 /// Names for a sentence. A client chose them, so there are not more and not longer ones than a person reads.
 pub(super) fn listed<T: AsRef<str>>(names: &[T]) -> String {
@@ -297,16 +304,6 @@ impl Directory {
             clock: self.clock.clone(),
             change: Some(change),
         }
-    }
-
-    /// A page of the audit, the oldest row first.
-    pub async fn audit(&self, span: Span) -> Result<Page<Recorded>, Refusal> {
-        let read = move |connection: &Connection| {
-            let mut page = Filling::new(span);
-            audit::select::behind(connection, span.after, |row| page.take(row.seq, row))?;
-            Ok(page.done())
-        };
-        self.store.readers.long(read).await
     }
 
     /// Writes the row of a request that was refused before the directory saw it: too large, broken JSON, a scope that

@@ -10,15 +10,15 @@ use super::accounts::{Listed, listed};
 use super::audit::{Entry, Origin};
 use super::lifecycle::{self, Event};
 use super::names::bounded;
-use super::users::{Change, taken};
-use super::{Directory, Refusal, changed};
+use super::users::{Change, refuse_long_name, taken};
+use super::{Directory, Refusal, changed, refuse_too_large};
 use crate::scim::schema::{Schemas, USER_PRINCIPAL_NAME};
 use crate::scim::{Error, Object, ScimType};
 pub use crate::store::users::PreservedBy;
 use crate::store::users::{self, Assignment, Standing};
 use crate::store::{profiles, profiles::Profile, storages, storages::Storage};
 
-/// Letters of an address or a name at the most: the longest address of mail has 320.
+/// Letters of an address or a name that a person types: the longest address of mail has 320.
 const LETTERS: usize = 320;
 /// What an account gets whose profile or storage nobody names.
 const DEFAULT: &str = "Default";
@@ -70,8 +70,9 @@ pub(super) struct Plan {
 impl Directory {
     /// Makes an account by hand. Its name has to be free, its profile to have a place and its storage to be enabled.
     pub async fn add_account(&self, origin: &Origin, account: ByHand) -> Result<Listed, Refusal> {
-        let entry = Entry::new("account.add", 0);
-        self.make_account(origin, entry, Ok(account)).await
+        let mut entry = Entry::new("account.add", 0);
+        entry.target_name = Some(account.email.clone());
+        self.make_account(origin, entry, typed(account)).await
     }
 
     /// Makes the account that an administrator describes; `Err` is a description with a mistake.
@@ -85,7 +86,6 @@ impl Directory {
         let entry = entry.about("User", None);
         self.change(origin, entry, move |connection, entry, now| {
             let account = account?;
-            entry.target_name = Some(account.email.chars().take(LETTERS).collect());
             let plan = plan(connection, &account, &schemas, now)?;
             let user = Change {
                 connection,
@@ -94,7 +94,12 @@ impl Directory {
                 schemas: &schemas,
                 seats,
             }
-            .insert(plan.attributes, plan.standing, plan.assignment)?;
+            .insert(
+                plan.attributes,
+                plan.standing,
+                plan.assignment,
+                "it was imported as preserved",
+            )?;
             let account = listed(connection, &user.id)?;
             entry.because("made by hand; the identity provider adopts it with its first write");
             entry.changes = Some(changed(&serde_json::Value::Null, &account.fields()?));
@@ -104,6 +109,19 @@ impl Directory {
     }
 }
 
+/// What a person typed: without blanks around it, not longer than an address is, and without control characters.
+fn typed(account: ByHand) -> Result<ByHand, Refusal> {
+    let text =
+        |what, text: Option<String>| text.map(|text| bounded(what, &text, LETTERS)).transpose();
+    Ok(ByHand {
+        email: bounded("the email", &account.email, LETTERS)?,
+        name: text("the name", account.name)?,
+        external_id: text("the external id", account.external_id)?,
+        upn: text("the UPN", account.upn)?,
+        ..account
+    })
+}
+
 /// What is to be made of a description, if its values are good, its name is free and its profile and storage are there.
 pub(super) fn plan(
     connection: &Connection,
@@ -111,7 +129,9 @@ pub(super) fn plan(
     schemas: &Schemas,
     now: Timestamp,
 ) -> Result<Plan, Refusal> {
-    let attributes = attributes(account, schemas)?;
+    let attributes = attributes(account, schemas);
+    refuse_long_name(&attributes)?;
+    refuse_too_large(&attributes)?;
     let preserved = account
         .preserved
         .map(|(by, since)| (by, since.unwrap_or(now)));
@@ -139,31 +159,25 @@ pub(super) fn plan(
     })
 }
 
-/// The resource that SCIM shows.
-fn attributes(account: &ByHand, schemas: &Schemas) -> Result<Object, Refusal> {
+/// The resource that SCIM shows. Its texts may be any that SCIM takes, so that an export is a list.
+fn attributes(account: &ByHand, schemas: &Schemas) -> Object {
     let mut attributes = Object::new();
-    for (name, what, value) in [
-        ("userName", "the email", Some(&account.email)),
-        ("displayName", "the name", account.name.as_ref()),
-        (
-            "externalId",
-            "the external id",
-            account.external_id.as_ref(),
-        ),
+    for (name, value) in [
+        ("userName", Some(&account.email)),
+        ("displayName", account.name.as_ref()),
+        ("externalId", account.external_id.as_ref()),
     ] {
         if let Some(value) = value {
-            let value = bounded(what, value, LETTERS)?;
-            attributes.insert(name.to_owned(), value.into());
+            attributes.insert(name.to_owned(), value.clone().into());
         }
     }
     if let Some(upn) = &account.upn {
-        let upn = bounded("the UPN", upn, LETTERS)?;
         let extension = json!({ (USER_PRINCIPAL_NAME): upn });
         attributes.insert(schemas.custom_urn().to_owned(), extension);
     }
     let active = account.preserved.is_none();
     attributes.insert("active".to_owned(), active.into());
-    Ok(attributes)
+    attributes
 }
 
 fn assignment(connection: &Connection, account: &ByHand) -> Result<Assignment, Refusal> {

@@ -1,25 +1,31 @@
-//! The change feed (design §3.12): every applied change once, in the order of the commits, with the account before and
-//! after it. The number of a row is the cursor. Rows get their numbers inside the transactions that write them, and there
-//! is one writer at a time, so no row becomes visible behind one with a higher number.
+//! The audit as it goes on, and the change feed (design §3.12): every applied change once, in the order of the commits,
+//! with the account before and after it. The number of a row is the cursor. Rows get their numbers inside the
+//! transactions that write them, and there is one writer at a time, so no row becomes visible behind one with a higher
+//! number.
+
+mod cursor;
 
 use std::time::Duration;
 
+use rusqlite::Connection;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::accounts::Listed;
+use super::history::{Selection, Verdict};
+use super::paging::{Filling, Span};
 use super::{Directory, Refusal};
 use crate::scim::Object;
 use crate::store;
 pub use crate::store::audit::Recorded;
 use crate::store::audit::{self, Link, chain, select};
+pub use cursor::Cursor;
 
 /// Longest wait for a change.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// Changes in one answer at the most.
-pub const MOST: u32 = 1000;
 /// Who may wait at the same time: each looks at the file now and then.
 const WAITERS: usize = 64;
 /// Time between two looks at what other processes have committed. This process wakes its waiters itself.
@@ -41,44 +47,118 @@ impl Default for Feed {
 }
 
 /// An applied change: its audit row, and the account that it is about.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Change {
     /// The row, with the keys of the contract.
     #[serde(flatten)]
     pub row: Recorded,
-    /// The account before, with `activation_email`; none where there was none, or the change is about something else.
+    /// The account before, with `activation_email`: whether its mapping wants an activation mail to be sent. Null where
+    /// there was none, or the change is about something else.
     pub account_before: Option<Object>,
-    /// The account after; none where it is gone, or the change is about something else.
+    /// The account after; null where it is gone, or the change is about something else.
     pub account_after: Option<Object>,
 }
 
-/// A part of the feed.
-#[derive(Debug, Clone, Serialize)]
-pub struct Changes {
-    /// The changes, in their order.
-    pub changes: Vec<Change>,
-    /// The cursor with which the feed goes on.
-    pub next: i64,
+impl From<(Recorded, Option<Object>)> for Change {
+    fn from((row, account): (Recorded, Option<Object>)) -> Self {
+        let (account_before, account_after) = apart(account);
+        Self {
+            row,
+            account_before,
+            account_after,
+        }
+    }
+}
+
+/// What is wanted of the audit or of the feed.
+#[derive(Debug, Clone, Default)]
+pub struct Ask {
+    /// Behind this place; none for the first row that there is.
+    pub after: Option<Cursor>,
+    /// So many at the most.
+    pub most: usize,
+    /// How long to wait where there is nothing; never longer than [`LONGEST_WAIT`].
+    pub wait: Duration,
+}
+
+/// A part of the audit or of the feed.
+#[derive(Debug)]
+pub struct Part<T> {
+    /// The rows, in their order.
+    pub items: Vec<T>,
+    /// Where to go on.
+    pub next: Cursor,
+    /// Whether there is more already.
+    pub more: bool,
 }
 
 impl Directory {
-    /// The applied changes behind number `after`, at most `most` and never more than [`MOST`]. Where there are none it
-    /// waits for one, up to `wait` and never longer than [`LONGEST_WAIT`], and not beyond the shutdown. A cursor that
+    /// The applied changes behind a place. Where there are none it waits for one, not beyond the shutdown. A cursor that
     /// pruning has overtaken, or that is not of this database, is refused: going on would lose changes.
-    pub async fn changes(&self, after: i64, most: u32, wait: Duration) -> Result<Changes, Refusal> {
-        let deadline = Instant::now() + wait.min(LONGEST_WAIT);
-        let most = most.clamp(1, MOST);
-        let mut next = after;
-        loop {
-            let read = move |connection: &rusqlite::Connection| read(connection, next, most);
-            let part = self.store.readers.long(read).await?;
-            next = part.next;
-            // Rows that are no applied changes go on coming: they do not prolong the wait.
-            let over = Instant::now() >= deadline || *self.feed.ended.borrow();
-            if !part.changes.is_empty() || over || !self.newer(next, deadline).await? {
-                return Ok(part);
+    pub async fn changes(&self, ask: Ask) -> Result<Part<Change>, Refusal> {
+        let applied = Selection {
+            verdict: Some(Verdict::Applied),
+            ..Selection::default()
+        };
+        self.part::<(Recorded, Option<Object>), _>(applied, ask)
+            .await
+    }
+
+    /// The rows of a selection behind a place, in the same way.
+    pub async fn audit(&self, selection: Selection, ask: Ask) -> Result<Part<Recorded>, Refusal> {
+        self.part::<Recorded, _>(selection, ask).await
+    }
+
+    /// Where the feed is now.
+    pub fn now_in_feed(&self) -> Result<Cursor, Refusal> {
+        Ok(Cursor::at(&self.head()?))
+    }
+
+    async fn part<R, T>(&self, selection: Selection, ask: Ask) -> Result<Part<T>, Refusal>
+    where
+        R: select::Read + 'static,
+        T: From<R> + Serialize + Send + 'static,
+    {
+        let deadline = Instant::now() + ask.wait.min(LONGEST_WAIT);
+        let look = |after: Option<Cursor>| {
+            let selection = selection.clone();
+            let read =
+                move |connection: &Connection| read::<R, T>(connection, selection, after, ask.most);
+            self.store.readers.long(read)
+        };
+        let mut part = look(ask.after).await?;
+        if ask.wait.is_zero() || !part.items.is_empty() {
+            return Ok(part);
+        }
+        let _place = self.place_in_feed()?;
+        // Rows that are not wanted go on coming: they do not prolong the wait.
+        while part.items.is_empty() && !self.over(deadline) {
+            if self.newer(part.next.seq(), deadline).await? {
+                part = look(Some(part.next)).await?;
+                if part.items.is_empty() {
+                    self.rest(deadline).await;
+                }
             }
         }
+        Ok(part)
+    }
+
+    fn place_in_feed(&self) -> Result<SemaphorePermit<'_>, Refusal> {
+        let place = self.feed.places.try_acquire();
+        place.map_err(|_| Refusal::Busy("too many wait for changes; ask again in a few seconds"))
+    }
+
+    /// Whether a wait until `deadline` is over.
+    fn over(&self, deadline: Instant) -> bool {
+        *self.feed.ended.borrow() || Instant::now() >= deadline
+    }
+
+    /// Lets what is not wanted gather for a moment, so that a wait costs a few looks a second, however much is written.
+    async fn rest(&self, deadline: Instant) {
+        let mut ended = self.feed.ended.subscribe();
+        let rested = deadline.min(Instant::now() + LOOK);
+        // Either end of the moment is as good.
+        let _ = timeout_at(rested, ended.wait_for(|ended| *ended)).await;
     }
 
     /// Waits until the audit has rows behind number `after`; `false` if it has none by `deadline` or the shutdown.
@@ -86,18 +166,12 @@ impl Directory {
         // Asked for before the look at the file: what is committed after the look wakes.
         let mut committed = self.store.writer.committed();
         let mut ended = self.feed.ended.subscribe();
-        let mut place = None;
         loop {
             if self.head()?.seq > after {
                 return Ok(true);
             }
             if *ended.borrow_and_update() || Instant::now() >= deadline {
                 return Ok(false);
-            }
-            if place.is_none() {
-                place = Some(self.feed.places.try_acquire().map_err(|_| {
-                    Refusal::Busy("too many wait for changes; ask again in a few seconds")
-                })?);
             }
             let look = deadline.min(Instant::now() + LOOK);
             // Whatever ends the wait, the file is asked.
@@ -122,38 +196,30 @@ impl Directory {
     }
 }
 
-fn read(connection: &rusqlite::Connection, after: i64, most: u32) -> Result<Changes, Refusal> {
-    let (head, pruned) = (audit::head(connection)?, chain::pruned(connection)?);
-    if after < pruned.seq {
-        return Err(Refusal::Gone(format!(
-            "changes up to {} were pruned; read all accounts, then go on after {}",
-            pruned.seq, head.seq
-        )));
-    }
-    if after > head.seq {
-        return Err(Refusal::Gone(format!(
-            "there is no change {after} yet, so the cursor is of another database or of one before a restore; read all \
-             accounts, then go on after {}",
-            head.seq
-        )));
-    }
-    let rows = select::applied(connection, after, most)?;
-    let full = rows.len() >= most as usize;
-    let next = match rows.last() {
-        Some((last, _)) if full => last.seq,
-        _ => head.seq,
+fn read<R: select::Read, T: From<R> + Serialize>(
+    connection: &Connection,
+    selection: Selection,
+    after: Option<Cursor>,
+    most: usize,
+) -> Result<Part<T>, Refusal> {
+    let after = after.map_or(Ok(0), |after| after.place(connection))?;
+    let selection = Selection {
+        after: Some(after),
+        ..selection
     };
-    let changes = rows.into_iter().map(|(row, account)| {
-        let (account_before, account_after) = apart(account);
-        Change {
-            row,
-            account_before,
-            account_after,
-        }
-    });
-    Ok(Changes {
-        changes: changes.collect(),
-        next,
+    let mut page = Filling::new(Span::page(after, most));
+    select::each(connection, &selection, |row: R| {
+        page.take(row.seq(), T::from(row))
+    })?;
+    let page = page.done();
+    let last = match page.next {
+        Some(seq) => chain::at(connection, seq)?,
+        None => None,
+    };
+    Ok(Part {
+        items: page.items,
+        next: Cursor::at(&last.map_or_else(|| audit::head(connection), Ok)?),
+        more: page.next.is_some(),
     })
 }
 

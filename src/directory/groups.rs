@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use super::account::text;
-use super::audit::{Entry, Origin, Verdict, listed};
+use super::audit::{Entry, Origin, Verdict, listed, short};
 use super::reading::not_found;
 use super::view::{Representation, View};
 use super::{Directory, Refusal, refuse_too_large};
@@ -240,7 +240,11 @@ impl<'a> Change<'a> {
         match groups::named(self.connection, display_name)? {
             Some(other) if other.id != id => Err(Error::new(
                 ScimType::Uniqueness,
-                format!("displayName {display_name} is taken by group {}", other.id),
+                format!(
+                    "displayName {} is taken by group {}",
+                    short(display_name),
+                    other.id
+                ),
             )
             .into()),
             _ => Ok(()),

@@ -1,9 +1,12 @@
 //! Import of accounts from a list that an administrator has: what would come of it, and making them. Each line goes the
 //! way of an account made by hand, in a savepoint and with an audit row of its own; the writer commits many at once.
 
+pub mod columns;
+
 use std::collections::HashMap;
 
 use rusqlite::Connection;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::account::text;
@@ -21,20 +24,15 @@ use crate::store::users::{self, Status};
 pub struct Line {
     /// Where it stands in the list, for people.
     pub number: u64,
+    /// Whose it is; empty where that cannot be read.
+    pub email: String,
     /// What it says, or what is wrong with it.
     pub account: Result<ByHand, String>,
 }
 
-impl Line {
-    fn email(&self) -> String {
-        self.account
-            .as_ref()
-            .map_or_else(|_| String::new(), |account| account.email.clone())
-    }
-}
-
 /// A line of which no account is made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "RefusedLine")]
 pub struct Refused {
     /// Where it stands in the list.
     pub line: u64,
@@ -61,7 +59,7 @@ impl Directory {
                     let plan = plan(connection, account, self.schemas(), now)?;
                     foreseen.take(connection, line.number, &plan)
                 });
-                refused.extend(refusal(line.number, line.email(), planned)?);
+                refused.extend(refusal(line.number, line.email.clone(), planned)?);
             }
             Ok(refused)
         })
@@ -76,8 +74,9 @@ impl Directory {
         mut each: impl FnMut(Option<Refused>),
     ) -> Result<(), Refusal> {
         let jobs = lines.map(async |line| {
-            let (number, email) = (line.number, line.email());
+            let Line { number, email, .. } = line;
             let mut entry = Entry::new("account.import", 0);
+            entry.target_name = (!email.is_empty()).then(|| email.clone());
             entry.because(format!("line {number} of the list"));
             let account = line.account.map_err(|why| spoilt(&why));
             let made = self.make_account(origin, entry, account).await;

@@ -41,6 +41,22 @@ pub enum Event {
     Released,
 }
 
+impl Event {
+    /// Why an account is preserved after it that was not so before, for whoever answers for it later.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Written { .. } | Self::Returned { .. } => {
+                "the identity provider sent active=false"
+            }
+            Self::Removed => "the identity provider deleted the user",
+            Self::Activated => {
+                "an administrator left it to the identity provider, which had deleted the user"
+            }
+            Self::Preserved | Self::Held | Self::Released => "an administrator preserved it",
+        }
+    }
+}
+
 /// A new account, before the first word on it.
 pub const NEW: Standing = Standing {
     preserved: None,

@@ -164,8 +164,8 @@ impl Directory {
         let schemas = self.view.schemas.clone();
         let entry = Entry::new("mapping.add", 0).about("mapping", None);
         self.change(origin, entry, move |connection, entry, _| {
+            entry.target_name = Some(new.name.trim().to_owned());
             let new = new.checked(&schemas)?;
-            entry.target_name = Some(new.name.clone());
             let (mut mappings, place) = with_new(connection, new, None)?;
             if let Some(mapping) = mappings.get_mut(place - 1) {
                 mapping.id = table::insert(connection, mapping)?;

@@ -41,6 +41,7 @@ mod secret;
 pub mod setup;
 pub mod storages;
 pub mod throttle;
+pub mod times;
 pub mod tokens;
 pub mod users;
 pub mod view;

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::audit::{Entry, Origin};
 use super::names::{checked, in_use, taken};
 use super::{Directory, Refusal, changed};
+use crate::scim::{Error, ScimType};
 pub use crate::store::profiles::Profile;
 use crate::store::profiles::{self as table, Counts};
 
@@ -22,7 +23,20 @@ pub struct Settings {
     pub delete_after_days: Option<Option<i64>>,
 }
 
+/// Days after which a preserved account is deleted at the most: a hundred years, whose end every calendar knows.
+const DAYS: i64 = 36_500;
+
 impl Settings {
+    fn checked(&self) -> Result<(), Refusal> {
+        match self.delete_after_days.flatten() {
+            None | Some(..=DAYS) => Ok(()),
+            Some(_) => Err(Refusal::Invalid(Error::new(
+                ScimType::InvalidValue,
+                format!("a preserved account is deleted after {DAYS} days at the most, or never"),
+            ))),
+        }
+    }
+
     fn apply(self, profile: &mut Profile) {
         if let Some(name) = self.name {
             profile.name = name;
@@ -56,8 +70,9 @@ impl Directory {
         let name = name.to_owned();
         let entry = Entry::new("profile.add", 0).about("profile", None);
         self.change(origin, entry, move |connection, entry, _| {
+            entry.target_name = Some(name.trim().to_owned());
             let name = checked("profile", &name)?;
-            entry.target_name = Some(name.clone());
+            settings.checked()?;
             if table::named(connection, &name)?.is_some() {
                 return Err(taken("profile", &name));
             }
@@ -91,6 +106,7 @@ impl Directory {
             if let Some(name) = &mut settings.name {
                 *name = checked("profile", name)?;
             }
+            settings.checked()?;
             let before = existing(connection, &name)?;
             let mut after = before.clone();
             settings.apply(&mut after);

@@ -21,8 +21,8 @@ impl Directory {
         let name = name.to_owned();
         let entry = Entry::new("storage.add", 0).about("storage", None);
         self.change(origin, entry, move |connection, entry, _| {
+            entry.target_name = Some(name.trim().to_owned());
             let name = checked("storage", &name)?;
-            entry.target_name = Some(name.clone());
             if table::named(connection, &name)?.is_some() {
                 return Err(taken("storage", &name));
             }

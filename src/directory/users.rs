@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::account::{self, text};
 use super::accounts::listed as listed_account;
-use super::audit::{Entry, Origin, Verdict, listed};
+use super::audit::{Entry, Origin, Verdict, listed, short};
 use super::lifecycle::{self, Event};
 use super::places::{self, Seats};
 use super::reading::not_found;
@@ -20,7 +20,7 @@ use crate::scim::schema::{ResourceType, Schemas};
 use crate::scim::version::Condition;
 use crate::scim::{Error, Object, ScimType, fold};
 use crate::store::groups::{self, Reference};
-use crate::store::users::{self, Assignment, ManagedBy, Standing, Status, User};
+use crate::store::users::{self, Assignment, Author, ManagedBy, Standing, Status, User};
 
 impl Directory {
     /// Creates the user (RFC 7644 §3.3), adopts the hand-made account that has its name, or brings back the account
@@ -215,17 +215,29 @@ impl Change<'_> {
             .to_owned();
         self.entry.target_name = Some(user_name.clone());
         self.entry.skipped(&parsed.skipped);
+        refuse_long_name(&parsed.attributes)?;
         let active = active(&mut parsed.attributes);
+        let gone = self.who_returns(&parsed.attributes, &user_name)?;
         if let Some(present) = users::named(self.connection, &user_name)? {
             let same = present
                 .text("userName")
                 .is_some_and(|name| fold::same(name, &user_name));
             if same && present.standing.managed_by == ManagedBy::Manual {
+                if let Some(gone) = gone {
+                    self.entry.because(format!(
+                        "account {} of a deleted user has the same {} and stays as it is",
+                        gone.id,
+                        match parsed.attributes.contains_key("externalId") {
+                            true => "externalId",
+                            false => "userName",
+                        }
+                    ));
+                }
                 return self.write(present, parsed.attributes);
             }
             return Err(taken(&user_name, &present));
         }
-        if let Some(gone) = self.who_returns(&parsed.attributes, &user_name)? {
+        if let Some(gone) = gone {
             self.entry
                 .because("the identity provider sent a person back whom it had deleted; the account that was kept is theirs again");
             return self.revise(gone, parsed.attributes, Event::Returned { active });
@@ -237,15 +249,17 @@ impl Change<'_> {
             self.entry
                 .because("it sent active=false; the account is preserved from its beginning");
         }
-        self.insert(parsed.attributes, standing, assignment)
+        let reason = Event::Written { active }.reason();
+        self.insert(parsed.attributes, standing, assignment, reason)
     }
 
-    /// Adds a user whose name is free, if there is room for it.
+    /// Adds a user whose name is free, if there is room for it. Where it is preserved, that is for this reason.
     pub(super) fn insert(
         self,
         attributes: Object,
         standing: Standing,
         assignment: Assignment,
+        reason: &str,
     ) -> Result<User, Refusal> {
         refuse_too_large(&attributes)?;
         let profile = assignment.profile;
@@ -268,7 +282,8 @@ impl Change<'_> {
             created: self.now,
             modified: self.now,
         };
-        user.seq = users::insert(self.connection, &user, &self.entry.actor)?;
+        let actor = &self.entry.actor;
+        user.seq = users::insert(self.connection, &user, Author { actor, reason })?;
         self.entry.target_id = Some(user.id.clone());
         self.entry.changes = Some(resource::changes(&Object::new(), &user.resource));
         let account = listed_account(self.connection, &user.id)?;
@@ -311,6 +326,9 @@ impl Change<'_> {
         if renamed && standing.visible {
             self.refuse_taken(&before.id, &attributes)?;
         }
+        if changes.contains_key("userName") {
+            refuse_long_name(&attributes)?;
+        }
         let (profile, from) = (before.assignment.profile, Some(before.standing));
         places::claim(
             self.connection,
@@ -339,7 +357,11 @@ impl Change<'_> {
             ..before
         };
         let shown = listed_account(self.connection, &user.id)?;
-        users::update(self.connection, &user, emails_changed, &self.entry.actor)?;
+        let author = Author {
+            actor: &self.entry.actor,
+            reason: event.reason(),
+        };
+        users::update(self.connection, &user, emails_changed, author)?;
         let account = listed_account(self.connection, &user.id)?;
         self.entry.account(Some(&shown), Some(&account))?;
         if user.display() != shown_as {
@@ -394,13 +416,32 @@ pub(super) fn active(attributes: &mut Object) -> bool {
         .unwrap_or(true)
 }
 
+/// Letters of a userName at the most. An address has 320, and the longest of an identity provider are shorter; without an
+/// end to it, each line and row that names the user would be as long as its client likes.
+const USER_NAME: usize = 1024;
+
+/// Refuses a userName that is longer than [`USER_NAME`].
+pub(super) fn refuse_long_name(attributes: &Object) -> Result<(), Refusal> {
+    let user_name = text(attributes, "userName").unwrap_or_default();
+    match user_name.chars().nth(USER_NAME) {
+        None => Ok(()),
+        Some(_) => Err(Error::new(
+            ScimType::InvalidValue,
+            format!("userName has more than {USER_NAME} characters"),
+        )
+        .into()),
+    }
+}
+
 /// 409: the name is another's. The detail names the other account, because the names may differ as they were sent.
 pub(super) fn taken(user_name: &str, present: &User) -> Refusal {
     Error::new(
         ScimType::Uniqueness,
         format!(
-            "userName {user_name} is taken: user {} has the account {}",
-            present.id, present.account.username
+            "userName {} is taken: user {} has the account {}",
+            short(user_name),
+            present.id,
+            short(&present.account.username)
         ),
     )
     .into()

@@ -61,6 +61,9 @@ pub struct Listed {
     /// The token or administrator that preserved it.
     #[serde(skip)]
     pub preserved_actor: Option<String>,
+    /// Why it did, in a sentence.
+    #[serde(skip)]
+    pub preserved_reason: Option<String>,
     /// Whether its mapping wants an activation mail to be sent.
     #[serde(skip)]
     pub activation_email: bool,
@@ -94,7 +97,7 @@ const SELECT: &str = "SELECT accounts.id, accounts.username, accounts.email, acc
      accounts.status, accounts.preserved_by, accounts.preserved_at, accounts.profile, accounts.storage,
      accounts.quota_gb, accounts.managed_by, owner.mapping, accounts.legal_hold, accounts.scim_visible,
      accounts.external_id, accounts.created, accounts.modified, accounts.delete_due, owner.seq,
-     owner.preserved_actor, owner.activation_email";
+     owner.preserved_actor, owner.preserved_reason, owner.activation_email";
 
 fn read(row: &Row<'_>) -> Result<Listed, rusqlite::Error> {
     Ok(Listed {
@@ -119,7 +122,8 @@ fn read(row: &Row<'_>) -> Result<Listed, rusqlite::Error> {
         delete_due: row.get(18)?,
         seq: row.get(19)?,
         preserved_actor: row.get(20)?,
-        activation_email: row.get(21)?,
+        preserved_reason: row.get(21)?,
+        activation_email: row.get(22)?,
     })
 }
 
@@ -155,7 +159,8 @@ pub fn each<E: From<Error>>(
     // The condition has a query of its own, in which its bare column names mean those of `user`. CROSS JOIN keeps the
     // order of the tables, so that rows come as they are found and nothing is sorted or held.
     let sql = format!(
-        "{SELECT} FROM (SELECT seq, id, mapping, preserved_actor, activation_email FROM user WHERE seq > ? AND coalesce(status = ?, 1) AND {}
+        "{SELECT} FROM (SELECT seq, id, mapping, preserved_actor, preserved_reason,
+             activation_email FROM user WHERE seq > ? AND coalesce(status = ?, 1) AND {}
              ORDER BY seq) AS owner
          CROSS JOIN accounts ON accounts.id = owner.id ORDER BY owner.seq",
         condition.sql

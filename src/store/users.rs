@@ -310,31 +310,42 @@ pub fn delete(connection: &Connection, user: &User) -> Result<(), Error> {
     Ok(())
 }
 
-/// Adds a user and tells its row number. Where it is preserved, `actor` did that.
-pub fn insert(connection: &Connection, user: &User, actor: &str) -> Result<i64, Error> {
+/// Who writes a user, and why it is preserved then, where it was not so before.
+#[derive(Debug, Clone, Copy)]
+pub struct Author<'a> {
+    /// The token or administrator, as the audit names it.
+    pub actor: &'a str,
+    /// The reason, in a sentence.
+    pub reason: &'a str,
+}
+
+/// Adds a user and tells its row number. Where it is preserved, `author` did that.
+pub fn insert(connection: &Connection, user: &User, author: Author<'_>) -> Result<i64, Error> {
     write(
         connection,
         "INSERT INTO user (id, resource, user_name_key, username_key, display_name_key, external_id, version, username,
-             email, name, upn, status, preserved_by, preserved_at, preserved_actor, profile, storage, quota_gb,
-             mapping, activation_email, managed_by, scim_visible, removed, legal_hold, created, modified)
+             email, name, upn, status, preserved_by, preserved_at, preserved_actor, preserved_reason, profile,
+             storage, quota_gb, mapping, activation_email, managed_by, scim_visible, removed, legal_hold, created,
+             modified)
          VALUES (:id, :resource, :user_name_key, :username_key, :display_name_key, :external_id, :version, :username,
              :email, :name, :upn, :status, :preserved_by, :preserved_at,
-             CASE WHEN :preserved_by IS NOT NULL THEN :actor END, :profile, :storage, :quota_gb, :mapping,
+             CASE WHEN :preserved_by IS NOT NULL THEN :actor END,
+             CASE WHEN :preserved_by IS NOT NULL THEN :reason END, :profile, :storage, :quota_gb, :mapping,
              :activation_email, :managed_by, :scim_visible,
              iif(:scim_visible, NULL, (SELECT audit_seq + 1 FROM appliance)), :legal_hold, :created, :modified)
          RETURNING seq",
         user,
         true,
-        actor,
+        author,
     )
 }
 
-/// Writes a user over the row with its id. Where it is preserved as it was not before, `actor` did that.
+/// Writes a user over the row with its id. Where it is preserved as it was not before, `author` did that.
 pub fn update(
     connection: &Connection,
     user: &User,
     emails_changed: bool,
-    actor: &str,
+    author: Author<'_>,
 ) -> Result<i64, Error> {
     write(
         connection,
@@ -343,6 +354,8 @@ pub fn update(
              username = :username, email = :email, name = :name, upn = :upn, status = :status,
              preserved_by = :preserved_by, preserved_at = :preserved_at, preserved_actor = CASE
                  WHEN :preserved_by IS NULL THEN NULL WHEN :preserved_by IS preserved_by THEN preserved_actor ELSE :actor
+             END, preserved_reason = CASE
+                 WHEN :preserved_by IS NULL THEN NULL WHEN :preserved_by IS preserved_by THEN preserved_reason ELSE :reason
              END, profile = :profile, storage = :storage,
              quota_gb = :quota_gb, mapping = :mapping, activation_email = :activation_email,
              managed_by = :managed_by, scim_visible = :scim_visible,
@@ -351,7 +364,7 @@ pub fn update(
          WHERE id = :id RETURNING seq",
         user,
         emails_changed,
-        actor,
+        author,
     )
 }
 
@@ -360,7 +373,7 @@ fn write(
     sql: &str,
     user: &User,
     emails: bool,
-    actor: &str,
+    author: Author<'_>,
 ) -> Result<i64, Error> {
     let user_name = user.text("userName").unwrap_or_default();
     let seq: i64 = connection.prepare_cached(sql)?.query_row(
@@ -379,7 +392,8 @@ fn write(
             ":status": user.standing.status(),
             ":preserved_by": user.standing.preserved.map(|(by, _)| by),
             ":preserved_at": user.standing.preserved.map(|(_, at)| text::instant(at)),
-            ":actor": actor,
+            ":actor": author.actor,
+            ":reason": author.reason,
             ":profile": user.assignment.profile,
             ":storage": user.assignment.storage,
             ":quota_gb": user.assignment.quota_gb,

@@ -270,3 +270,64 @@ async fn a_page_of_large_items_ends_early() {
         assert_eq!(lengths, [12, 2], "{list}");
     }
 }
+
+#[tokio::test]
+async fn the_audit_is_filtered_as_the_command_filters_it() {
+    let app = TestApp::start();
+    let admin = Admin::new(&app).await;
+    let create = async |name: &str| {
+        let user = json!({"userName": format!("{name}@x.test")});
+        app.client.create(user).await
+    };
+    let anna = create("anna").await.expect(201);
+    create("ANNA").await.expect(409);
+    create("bert").await.expect(201);
+    app.cli_json(["user", "preserve", &anna.id()]);
+    let of = |column: &str, action: &str| {
+        let sql = format!("SELECT {column} AS it FROM audit WHERE action = ?1 LIMIT 1");
+        app.row(&sql, [action])["it"].as_str().unwrap().to_owned()
+    };
+    let (actor, at) = (of("actor", "user.create"), of("at", "account.preserve"));
+    let (id, request_id) = (anna.id(), anna.request_id().to_owned());
+    for (filter, value) in [
+        ("who", &*actor),
+        ("whom", "anna@x.test"),
+        ("whom", &id),
+        ("verdict", "refused"),
+        ("action", "user.create"),
+        ("since", &at),
+        ("until", &at),
+        ("since", "1h"),
+        ("until", "7d"),
+        ("since", "2026-01-31"),
+        ("request_id", &request_id),
+    ] {
+        let option = format!("--{}", filter.replace('_', "-"));
+        let listed = app.cli_json(["audit", "list", &option, value]);
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        let query = query.append_pair(filter, value).finish();
+        let (mut rows, mut after) = (Vec::new(), String::new());
+        loop {
+            let path = format!("/audit?{query}&limit=2{after}");
+            let part = admin.get(&path).await.expect(200).json;
+            rows.extend(part["items"].as_array().unwrap().clone());
+            match part["next"].as_str() {
+                Some(next) => after = format!("&after={next}"),
+                None => break,
+            }
+        }
+        assert_eq!(json!(rows), listed, "{filter}={value}");
+    }
+    for query in [
+        "verdict=good",
+        "since=yesterday",
+        "since=7w",
+        "until=",
+        "wait=x",
+        "wait=-1",
+        "who=a&who=b",
+        "whose=x",
+    ] {
+        admin.get(&format!("/audit?{query}")).await.expect(400);
+    }
+}

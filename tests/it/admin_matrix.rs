@@ -45,6 +45,13 @@ fn expected(ids: &Ids) -> Vec<(&'static str, For, String, Value, u16)> {
             201,
         ),
         (
+            "account.import",
+            Administrators,
+            of("/accounts/import"),
+            json!([{"email": "listed@x.test"}]),
+            200,
+        ),
+        (
             "account.edit",
             Administrators,
             of("/accounts/{user}"),
@@ -122,6 +129,7 @@ fn expected(ids: &Ids) -> Vec<(&'static str, For, String, Value, u16)> {
             200,
         ),
         ("audit.list", Readers, of("/audit"), none.clone(), 200),
+        ("change.list", Readers, of("/changes"), none.clone(), 200),
         ("profile.list", Readers, of("/profiles"), none.clone(), 200),
         (
             "profile.add",

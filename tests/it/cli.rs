@@ -222,3 +222,12 @@ fn init_takes_no_host_that_no_certificate_can_have() {
     let made = json(&init("good.example.test"));
     assert_eq!(made["tenant_url"], "https://good.example.test:8443/scim");
 }
+
+#[test]
+fn a_user_to_test_may_begin_with_a_byte_order_mark() {
+    let home = Home::new();
+    let file = home.beside("user.json");
+    std::fs::write(&file, "\u{feff}{\"userName\": \"a@x.test\"}\r\n").unwrap();
+    let told = home.cli_json(["mapping", "test", file.to_str().unwrap()]);
+    assert_eq!(told["mapping"], "Default");
+}

@@ -1,6 +1,7 @@
 //! `user import`: a list of people becomes accounts, line by line; what is refused is named and hurts no other line.
 
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Output, Stdio};
 
 use serde_json::{Value, json};
@@ -9,7 +10,7 @@ use crate::app::TestApp;
 use crate::home::Home;
 
 /// Runs `user import` with these arguments on a list that it reads from the standard input.
-fn import(home: &Home, list: &str, args: &[&str]) -> Output {
+pub fn import(home: &Home, list: &str, args: &[&str]) -> Output {
     let mut command = home.command(["user", "import", "-"].iter().chain(args).copied());
     let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = piped.stderr(Stdio::piped()).spawn().unwrap();
@@ -24,7 +25,7 @@ fn import(home: &Home, list: &str, args: &[&str]) -> Output {
 
 /// The outcome of an import that says it by this exit code.
 #[track_caller]
-fn outcome(output: &Output, code: i32) -> Value {
+pub fn outcome(output: &Output, code: i32) -> Value {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{stderr}");
     assert_eq!(stderr.lines().count(), usize::from(code != 0), "{stderr}");
@@ -33,7 +34,7 @@ fn outcome(output: &Output, code: i32) -> Value {
 
 /// The refused lines with a part of each reason.
 #[track_caller]
-fn refused(outcome: &Value, expected: &[(u64, &str)]) {
+pub fn refused(outcome: &Value, expected: &[(u64, &str)]) {
     let refusals = outcome["refusals"].as_array().unwrap();
     let lines: Vec<_> = refusals.iter().map(|line| line["line"].as_u64()).collect();
     let wanted: Vec<_> = expected.iter().map(|(line, _)| Some(*line)).collect();
@@ -47,7 +48,7 @@ fn refused(outcome: &Value, expected: &[(u64, &str)]) {
     }
 }
 
-fn audit_rows(home: &Home) -> Vec<Value> {
+pub fn audit_rows(home: &Home) -> Vec<Value> {
     home.rows("SELECT action, verdict, request_id, target_name, reason FROM audit WHERE action LIKE 'account%'", [])
 }
 
@@ -109,6 +110,9 @@ async fn a_list_is_foreseen_and_made_line_by_line() {
         (&json!(false), &json!(3))
     );
     refused(&made, &REFUSED);
+    assert_eq!(made["refusals"][1]["email"], "three@x.test");
+    let mode = report.metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
     let report = std::fs::read_to_string(report).unwrap();
     assert!(
         report.starts_with("line,email,reason\n3,two@x.test,"),
@@ -117,6 +121,7 @@ async fn a_list_is_foreseen_and_made_line_by_line() {
     assert_eq!(report.lines().count(), 6, "{report}");
 
     let rows = audit_rows(&app);
+    assert_eq!(rows[2]["target_name"], "three@x.test");
     let verdicts: Vec<_> = rows
         .iter()
         .map(|row| row["verdict"].as_str().unwrap())
@@ -206,7 +211,7 @@ fn without_a_terminal_it_wants_to_be_told() {
 }
 
 /// What an export says of the accounts, without what a new account has by itself.
-fn exported(home: &Home) -> Vec<Value> {
+pub fn exported(home: &Home) -> Vec<Value> {
     let mut accounts = home.cli_json(["user", "export"]);
     for account in accounts.as_array_mut().unwrap() {
         for key in ["id", "managed_by", "mapping", "created", "modified"] {
@@ -374,4 +379,20 @@ fn an_import_that_is_killed_or_interrupted_leaves_whole_accounts() {
         crate::home::sound(&home.database());
         crate::db::unbroken(&home.database());
     }
+}
+
+#[test]
+fn a_report_takes_the_place_of_nothing() {
+    let home = Home::new();
+    let list = home.beside("list.csv");
+    let text = "email\na@x.test\na@x.test\n";
+    std::fs::write(&list, text).unwrap();
+    let list_name = list.to_str().unwrap();
+    for how in ["--dry-run", "--yes"] {
+        let output = home.cli(["user", "import", list_name, how, "--report", list_name]);
+        let stderr = crate::cli::refused(&output);
+        assert!(stderr.contains("list.csv"), "{stderr}");
+        assert_eq!(std::fs::read_to_string(&list).unwrap(), text);
+    }
+    assert_eq!(home.cli_json(["user", "list"]), json!([]));
 }

@@ -12,10 +12,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, bail};
 use clap::Args;
 use indicatif::ProgressBar;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::print;
 use super::rows::{Column, Format, Rows};
+use super::{files, print};
 use crate::directory::Directory;
 use crate::directory::audit::Origin;
 use crate::directory::import::{Line, Refused};
@@ -38,7 +38,7 @@ pub struct Arguments {
     /// Do not ask
     #[arg(long, conflicts_with = "dry_run")]
     yes: bool,
-    /// Write the refused lines to this file, as CSV
+    /// Write the refused lines to this new file, as CSV
     #[arg(long, value_name = "CSV-FILE")]
     report: Option<PathBuf>,
 }
@@ -93,9 +93,16 @@ pub async fn run(
         if dry_run || made == 0 {
             return foreseen.tell(json, report);
         }
-        foreseen.show(false)?;
+        foreseen.show(false, Box::new(std::io::stderr().lock()))?;
         if !confirmed(made)? {
-            return print("Nothing was changed.");
+            if let Some(path) = &arguments.report {
+                // It says nothing of an import that there was not.
+                std::fs::remove_file(path)?;
+            }
+            return match json {
+                true => print(foreseen.to_json()),
+                false => print("Nothing was changed."),
+            };
         }
     }
     import(directory, origin, lines).await?.tell(json, report)
@@ -150,14 +157,8 @@ impl Outcome {
     /// Prints it and writes the report; an error where not all lines went well.
     fn tell(self, json: bool, report: Option<csv::Writer<File>>) -> anyhow::Result<()> {
         match json {
-            true => print(json!({
-                "dry_run": self.dry_run,
-                "made": self.made,
-                "refused": self.refused.len(),
-                "left": self.left,
-                "refusals": self.refused,
-            }))?,
-            false => self.show(report.is_some())?,
+            true => print(self.to_json())?,
+            false => self.show(report.is_some(), Box::new(std::io::stdout().lock()))?,
         }
         if let Some(mut report) = report {
             for line in &self.refused {
@@ -174,21 +175,32 @@ impl Outcome {
         }
     }
 
-    /// Prints it for people; the refused lines unless they are `reported` elsewhere.
-    fn show(&self, reported: bool) -> anyhow::Result<()> {
+    fn to_json(&self) -> Value {
+        json!({
+            "dry_run": self.dry_run,
+            "made": self.made,
+            "refused": self.refused.len(),
+            "left": self.left,
+            "refusals": self.refused,
+        })
+    }
+
+    /// Writes it for people; the refused lines unless they are `reported` elsewhere.
+    fn show(&self, reported: bool, mut output: Box<dyn Write>) -> anyhow::Result<()> {
         let (made, refused) = (self.made, self.refused.len());
-        print(match self.dry_run {
+        let said = match self.dry_run {
             true => {
                 format!(
                     "Accounts that would be made: {made}; lines that would be refused: {refused}."
                 )
             }
             false => format!("Accounts made: {made}; lines refused: {refused}."),
-        })?;
+        };
+        writeln!(output, "{said}").context("cannot write")?;
         if reported || self.refused.is_empty() {
             return Ok(());
         }
-        let mut rows = Rows::start(Format::Table, REFUSED)?;
+        let mut rows = Rows::onto(output, Format::Table, REFUSED)?;
         for line in &self.refused {
             rows.row(line)?;
         }
@@ -200,8 +212,7 @@ fn create(path: &Path) -> anyhow::Result<csv::Writer<File>> {
     let cannot = || format!("cannot write {}", path.display());
     let mut report = csv::WriterBuilder::new()
         .has_headers(false)
-        .from_path(path)
-        .with_context(cannot)?;
+        .from_writer(files::create_new(path)?);
     let keys = REFUSED.iter().map(|(key, _)| key);
     report.write_record(keys).with_context(cannot)?;
     Ok(report)

@@ -14,17 +14,24 @@ use crate::directory::world::World;
 /// No wait at all.
 const NOW: Duration = Duration::ZERO;
 
+/// So many changes behind a number.
+fn ask(after: i64, most: usize, wait: Duration) -> Ask {
+    let after = Some(after.to_string().parse().unwrap());
+    Ask { after, most, wait }
+}
+
 /// What the feed has behind a cursor without waiting.
 async fn all(directory: &Directory, after: i64) -> Vec<Change> {
     let mut after = after;
     let mut all = Vec::new();
     loop {
-        let part = directory.changes(after, 3, NOW).await.unwrap();
-        if part.changes.is_empty() {
+        let part = directory.changes(ask(after, 3, NOW)).await.unwrap();
+        assert_eq!(part.more, part.next.seq() < directory.head().unwrap().seq);
+        if part.items.is_empty() {
             return all;
         }
-        after = part.next;
-        all.extend(part.changes);
+        after = part.next.seq();
+        all.extend(part.items);
     }
 }
 
@@ -146,11 +153,11 @@ async fn numbers_come_in_the_order_of_the_commits_whoever_commits() {
     while seen.len() < 4 * EACH {
         let part = world
             .directory
-            .changes(cursor, 7, LONGEST_WAIT)
+            .changes(ask(cursor, 7, LONGEST_WAIT))
             .await
             .unwrap();
-        assert!(!part.changes.is_empty(), "a wait of a minute in vain");
-        for change in part.changes {
+        assert!(!part.items.is_empty(), "a wait of a minute in vain");
+        for change in part.items {
             // Nothing but creations is going on: a number that is left out would be a row that comes late.
             assert_eq!(change.row.seq, cursor + 1);
             cursor = change.row.seq;
@@ -182,10 +189,13 @@ async fn who_waits_is_woken_by_a_change_of_any_process_and_by_nothing_else() {
             directory.remove("nobody").await.unwrap_err();
             directory.post(json!({"userName": name})).await.unwrap();
         };
-        let (part, ()) = tokio::join!(world.directory.changes(cursor, 9, LONGEST_WAIT), change);
+        let (part, ()) = tokio::join!(
+            world.directory.changes(ask(cursor, 9, LONGEST_WAIT)),
+            change
+        );
         let part = part.unwrap();
-        assert_eq!(part.changes.len(), 1);
-        assert_eq!(part.changes[0].row.target_name.as_deref(), Some(name));
+        assert_eq!(part.items.len(), 1);
+        assert_eq!(part.items[0].row.target_name.as_deref(), Some(name));
     }
     assert_eq!(all(&world.directory, start).await.len(), 2);
 }
@@ -196,17 +206,14 @@ async fn a_wait_ends_with_its_time_and_with_the_server() {
     let directory = &world.directory;
     let head = directory.head().unwrap().seq;
     let part = directory
-        .changes(head, 9, Duration::from_millis(1))
+        .changes(ask(head, 9, Duration::from_millis(1)))
         .await
         .unwrap();
-    assert_eq!((part.changes.len(), part.next), (0, head));
+    assert_eq!((part.items.len(), part.next.seq()), (0, head));
     let end = async { directory.end_feed() };
-    let (part, ()) = tokio::join!(directory.changes(head, 9, LONGEST_WAIT), end);
+    let (part, ()) = tokio::join!(directory.changes(ask(head, 9, LONGEST_WAIT)), end);
     assert_eq!(
-        (
-            part.unwrap().changes.len(),
-            part_next(directory, head).await
-        ),
+        (part.unwrap().items.len(), part_next(directory, head).await),
         (0, head)
     );
 }
@@ -214,10 +221,11 @@ async fn a_wait_ends_with_its_time_and_with_the_server() {
 /// The next cursor after the server's end: nobody waits any more.
 async fn part_next(directory: &Directory, after: i64) -> i64 {
     directory
-        .changes(after, 9, LONGEST_WAIT)
+        .changes(ask(after, 9, LONGEST_WAIT))
         .await
         .unwrap()
         .next
+        .seq()
 }
 
 #[tokio::test]
@@ -228,14 +236,14 @@ async fn not_more_wait_than_there_are_places() {
     let mut waiting = tokio::task::JoinSet::new();
     for _ in 0..=WAITERS {
         let directory = Arc::clone(&directory);
-        waiting.spawn(async move { directory.changes(head, 9, LONGEST_WAIT).await });
+        waiting.spawn(async move { directory.changes(ask(head, 9, LONGEST_WAIT)).await });
     }
     // One is told at once that there is no place; the end of the server lets the others go.
     let refused = waiting.join_next().await.unwrap().unwrap().unwrap_err();
     assert_eq!(refused.status(), 429);
     directory.end_feed();
     while let Some(part) = waiting.join_next().await {
-        assert!(part.unwrap().unwrap().changes.is_empty());
+        assert!(part.unwrap().unwrap().items.is_empty());
     }
 }
 
@@ -244,14 +252,14 @@ async fn a_cursor_that_would_lose_changes_is_refused() {
     let world = World::new();
     let directory = &world.directory;
     let head = directory.head().unwrap().seq;
-    let ahead = directory.changes(head + 1, 9, NOW).await.unwrap_err();
+    let ahead = directory.changes(ask(head + 1, 9, NOW)).await.unwrap_err();
     assert_eq!(ahead.status(), 410);
     world.wait(SignedDuration::from_hours(48));
     directory
         .prune_audit(&Origin::command_line(), 1)
         .await
         .unwrap();
-    let behind = directory.changes(head - 1, 9, NOW).await.unwrap_err();
+    let behind = directory.changes(ask(head - 1, 9, NOW)).await.unwrap_err();
     assert_eq!(behind.status(), 410);
     let rest = all(directory, head).await;
     assert_eq!(rest.len(), 1);

@@ -1,5 +1,7 @@
 //! `/accounts`: the people, and what an administrator does to them.
 
+mod import;
+
 use std::num::NonZeroU32;
 
 use hyper::Method;
@@ -60,6 +62,13 @@ pub(super) fn routes() -> Vec<Route> {
             "account.reclassify",
             "Has the mappings decide again about present accounts, at most 1000 at a time, and moves those that belong elsewhere",
             reclassify,
+        ),
+        Route::act(
+            Method::POST,
+            "/accounts/import",
+            "account.import",
+            "Makes accounts by hand from a list, each in its turn; one that is refused is no harm to the others",
+            import::import,
         ),
         Route::act(
             Method::PATCH,

@@ -62,9 +62,13 @@ impl Paging {
 
 /// The part of a list behind `cursor`, of at most `limit` items.
 pub fn span(cursor: Option<Cursor>, limit: Option<NonZeroU32>) -> Span {
+    Span::page(cursor.map_or(0, |cursor| cursor.0), most(limit))
+}
+
+/// So many items on a page that asks for `limit`.
+pub fn most(limit: Option<NonZeroU32>) -> usize {
     let wanted = limit.map(|limit| usize::try_from(limit.get()).unwrap_or(PAGE_LIMIT));
-    let after = cursor.map_or(0, |cursor| cursor.0);
-    Span::page(after, wanted.unwrap_or(PAGE).min(PAGE_LIMIT))
+    wanted.unwrap_or(PAGE).min(PAGE_LIMIT)
 }
 
 /// A list, or a page of one.

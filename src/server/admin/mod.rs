@@ -5,6 +5,7 @@
 //! function of the directory, the same as the command of its name.
 
 mod accounts;
+mod feed;
 mod lists;
 mod mappings;
 mod openapi;
@@ -17,6 +18,7 @@ mod tokens;
 use std::future::ready;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -54,6 +56,7 @@ fn routes() -> Vec<Route> {
     [
         accounts::routes(),
         reports::routes(),
+        feed::routes(),
         places::routes(),
         mappings::routes(),
         tokens::routes(),
@@ -92,10 +95,13 @@ impl Handler for Admin {
         let label = found.as_ref().ok().map(Found::label);
         let mut begun = self.intake.begin(&request, peer, label);
         let open = matches!(&found, Ok(found) if found.route.need == Need::Nothing);
+        let patience = found
+            .as_ref()
+            .map_or(Duration::ZERO, |found| found.route.patience);
         begun.line.quiet = open;
         let (client, deadline) = (begun.client, begun.deadline);
         let respond = self.respond(request, found, client, deadline, &mut begun.line.origin);
-        let answer = timeout_at(deadline, respond).await;
+        let answer = timeout_at(deadline + patience, respond).await;
         begun.finish(answer, problem::reply).await
     }
 }

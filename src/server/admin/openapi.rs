@@ -1,6 +1,7 @@
 //! The OpenAPI 3.1 document of the admin API, made from the table of routes and the types of its handlers.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};
@@ -111,6 +112,8 @@ fn operation(route: &Route, generators: &mut Generators) -> Value {
         // Where nothing in it has to be there, it need not be there itself.
         let definition = name_of(&schema).and_then(|name| generators.asked.definitions().get(name));
         let required = definition.is_some_and(|definition| definition.get("required").is_some());
+        // A list has to be there, even if it is empty.
+        let required = required || schema.get("type") == Some(&json!("array"));
         let content = json!({"application/json": {"schema": schema}});
         let body = json!({"required": required, "content": content});
         operation.insert("requestBody".to_owned(), body);
@@ -172,6 +175,13 @@ fn responses(route: &Route, generator: &mut SchemaGenerator) -> Value {
     }
     if route.path.contains('{') {
         refused("404", "Nothing has this id or name");
+    }
+    if route.patience > Duration::ZERO {
+        refused(
+            "410",
+            "The place is of before a pruning or a restore: read all accounts, then go on from the end",
+        );
+        refused("429", "Too many wait already");
     }
     if route.need == Need::Admin && route.body.is_some() {
         refused("409", "The name is taken");

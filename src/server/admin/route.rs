@@ -4,6 +4,7 @@
 use std::any::TypeId;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::Method;
 use hyper::header;
@@ -183,6 +184,8 @@ pub struct Route {
     pub summary: &'static str,
     /// Which token it needs.
     pub need: Need,
+    /// How long it may wait for something to happen, besides the time that every request has.
+    pub patience: Duration,
     /// Status of the answer when it is done.
     pub status: u16,
     /// The schema of its query.
@@ -234,6 +237,7 @@ impl Route {
             name,
             summary,
             need: Need::Admin,
+            patience: Duration::ZERO,
             status: A::STATUS,
             query: taken::<Q>(),
             body: taken::<B>(),
@@ -248,6 +252,11 @@ impl Route {
     /// The same route by another method.
     pub fn by(self, method: Method) -> Self {
         Self { method, ..self }
+    }
+
+    /// The same route, which may wait for something to happen.
+    pub fn waiting(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// The same route for everybody.

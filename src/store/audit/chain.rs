@@ -74,10 +74,19 @@ pub fn has(connection: &Connection, link: &Link) -> Result<bool, Error> {
     if link.seq <= pruned.seq {
         return Ok(link.seq < pruned.seq || *link == pruned);
     }
+    Ok(at(connection, link.seq)?.as_ref() == Some(link))
+}
+
+/// The place of the chain with this number; none if there is no such row, or if it was pruned and is not the last that was.
+pub fn at(connection: &Connection, seq: i64) -> Result<Option<Link>, Error> {
+    let pruned = pruned(connection)?;
+    if seq == pruned.seq {
+        return Ok(Some(pruned));
+    }
     let found = connection
         .prepare_cached("SELECT hash FROM audit WHERE seq = ?1")?
-        .query_row([link.seq], |row| row.get::<_, String>(0));
-    Ok(optional(found)?.as_ref() == Some(&link.hash))
+        .query_row([seq], |row| row.get(0));
+    Ok(optional(found)?.map(|hash| Link { seq, hash }))
 }
 
 /// The columns of a row that its hash covers, as the chain writes them.

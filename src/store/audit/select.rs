@@ -205,16 +205,46 @@ pub fn first_of_last(
     Ok(statement.query_row(params_from_iter(parameters), |row| row.get(0))?)
 }
 
+/// What is read of a row.
+pub trait Read: Sized {
+    /// Reads it.
+    fn read(row: &Row<'_>) -> Result<Self, rusqlite::Error>;
+
+    /// Its number.
+    fn seq(&self) -> i64;
+}
+
+impl Read for Recorded {
+    fn read(row: &Row<'_>) -> Result<Self, rusqlite::Error> {
+        read(row)
+    }
+
+    fn seq(&self) -> i64 {
+        self.seq
+    }
+}
+
+/// A row and what it says of an account.
+impl Read for (Recorded, Option<Object>) {
+    fn read(row: &Row<'_>) -> Result<Self, rusqlite::Error> {
+        Ok((read(row)?, object(row, 15)?))
+    }
+
+    fn seq(&self) -> i64 {
+        self.0.seq
+    }
+}
+
 /// Gives the rows of a selection, whatever its limit, to `each`, in the order of their numbers, until it has enough.
-pub fn each(
+pub fn each<T: Read>(
     connection: &Connection,
     selection: &Selection,
-    each: impl FnMut(Recorded) -> ControlFlow<()>,
+    each: impl FnMut(T) -> ControlFlow<()>,
 ) -> Result<(), Error> {
     let (sql, parameters) = selection.statement();
     let mut statement = connection.prepare(&sql)?;
     visit(
-        statement.query_map(params_from_iter(parameters), read)?,
+        statement.query_map(params_from_iter(parameters), T::read)?,
         each,
     )
 }
@@ -245,9 +275,9 @@ pub fn behind(
     visit(statement.query_map([after], read)?, each)
 }
 
-fn visit(
-    rows: impl Iterator<Item = Result<Recorded, rusqlite::Error>>,
-    mut each: impl FnMut(Recorded) -> ControlFlow<()>,
+fn visit<T>(
+    rows: impl Iterator<Item = Result<T, rusqlite::Error>>,
+    mut each: impl FnMut(T) -> ControlFlow<()>,
 ) -> Result<(), Error> {
     for row in rows {
         if each(row?).is_break() {
@@ -255,19 +285,6 @@ fn visit(
         }
     }
     Ok(())
-}
-
-/// At most `most` rows of applied changes behind number `after`, in their order, each with what it says of an account.
-pub fn applied(
-    connection: &Connection,
-    after: i64,
-    most: u32,
-) -> Result<Vec<(Recorded, Option<Object>)>, Error> {
-    let mut statement = connection.prepare_cached(
-        "SELECT * FROM audit WHERE seq > ?1 AND +verdict = 'applied' ORDER BY seq LIMIT ?2",
-    )?;
-    let rows = statement.query_map((after, most), |row| Ok((read(row)?, object(row, 15)?)))?;
-    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 fn object(row: &Row<'_>, column: usize) -> Result<Option<Object>, rusqlite::Error> {

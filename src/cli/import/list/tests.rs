@@ -1,6 +1,7 @@
 //! Lists as people and programs write them.
 
 use super::*;
+use crate::directory::by_hand::{PreservedBy, Quota};
 
 fn lines(text: &str) -> Vec<Line> {
     read(text.as_bytes(), None).unwrap()
@@ -67,6 +68,36 @@ fn a_record_may_have_several_lines_and_is_named_by_its_first() {
 }
 
 #[test]
+fn a_line_has_the_number_that_an_editor_shows() {
+    let expected = [
+        some(2, "a@x.test"),
+        some(5, "b@x.test"),
+        some(8, "c@x.test"),
+    ];
+    for text in [
+        "email,name\na@x.test,A\n\n\nb@x.test,\"B\nof\"\n\nc@x.test,C",
+        "email,name\r\na@x.test,\"A\"\r\n\r\n\r\nb@x.test,\"\r\nB\"\r\n\r\nc@x.test,C\r\n\r\n",
+        "email,name\na@x.test,A\n\n\nb@x.test,\"B\n\"\n\nc@x.test,C\n",
+    ] {
+        assert_eq!(emails(text), expected, "{text}");
+    }
+    let after_the_header = "\nemail\n\na@x.test\n";
+    assert_eq!(emails(after_the_header), [some(4, "a@x.test")]);
+}
+
+#[test]
+fn whose_a_refused_line_is_stays_known() {
+    let text = "email,quota_gb\na@x.test,-1\nb@x.test\nc@x.test,1,2\n";
+    let json = r#"[{"email":"a@x.test","quota_gb":-1},{"name":["B"],"email":"b@x.test"},{"email":"c@x.test","status":"x"}]"#;
+    for text in [text, json] {
+        let lines = lines(text);
+        let refused = lines.iter().filter(|line| line.account.is_err());
+        let emails: Vec<_> = refused.map(|line| &*line.email).collect();
+        assert_eq!(emails, ["a@x.test", "b@x.test", "c@x.test"], "{text}");
+    }
+}
+
+#[test]
 fn a_line_with_a_mistake_spoils_no_other() {
     let text = "email,name\na@x.test\nb@x.test,B\n,C\n";
     assert_eq!(emails(text), [(2, None), some(3, "b@x.test"), (4, None)]);
@@ -106,12 +137,15 @@ fn a_doubtful_list_is_refused_whole() {
         ("email;name\na;A\n", "email;name"),
         ("{\"email\":\"a\"}\n{\"mail\":\"b\"}", "account 2"),
         ("[{\"email\":\"a\"},{\"mail\":\"b\"}]", "account 2"),
+        ("[{\"mail\":\"b\"}]", "no column \"mail\""),
         ("[{\"email\":\"a\"}", "not JSON"),
         ("[{\"email\":\"a\"}] x", "not JSON"),
         ("{\"email\":\"a\"}\n{\"email\"", "not JSON"),
     ] {
         let why = mistake(text);
         assert!(why.contains(said) && !why.contains('\n'), "{text}: {why}");
+        let unknown = text.contains("\"mail\"");
+        assert!(!unknown || !why.contains("not JSON"), "{text}: {why}");
     }
 }
 

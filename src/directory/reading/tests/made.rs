@@ -151,7 +151,11 @@ pub fn directory(people: Vec<Person>, crowds: Vec<Crowd>) -> (Connection, View) 
             created: at(0),
             modified: at(person.modified),
         };
-        let seq = users::insert(&connection, &user, "test").unwrap();
+        let author = users::Author {
+            actor: "test",
+            reason: "a test",
+        };
+        let seq = users::insert(&connection, &user, author).unwrap();
         if person.visible {
             members.push(MemberRow {
                 kind: ResourceType::User,
