@@ -15,7 +15,7 @@ use crate::scim::schema::ResourceType;
 pub use crate::store::accounts::Listed;
 pub use crate::store::audit::Recorded;
 pub use crate::store::users::Status;
-use crate::store::users::{self, Standing, User};
+use crate::store::users::{self, Standing, Touched, User};
 use crate::store::{self, accounts, audit::select, groups, lower};
 
 /// What an administrator does to an account.
@@ -161,7 +161,7 @@ impl Directory {
             };
             let active = standing.status() == Status::Active;
             user.resource.insert("active".to_owned(), active.into());
-            users::update(connection, &user, false, &entry.actor)?;
+            users::update(connection, &user, Touched::COLUMNS, &entry.actor)?;
             let account = listed(connection, &id)?;
             entry.because(act.effect(&user.standing));
             entry.changes = Some(changed(&shown.fields()?, &account.fields()?));

@@ -15,7 +15,7 @@ use super::audit::{Entry, Origin, Verdict};
 use super::by_hand::{profile_named, storage_named};
 use super::places::has_place;
 use super::{Directory, Refusal, changed};
-use crate::store::users::{self, Assignment, Status, User};
+use crate::store::users::{self, Assignment, Status, Touched, User};
 use crate::store::{self, profiles, storages};
 
 /// What an account was given, in the words of scripts.
@@ -154,7 +154,7 @@ pub(super) fn assign(
         assignment: to,
         ..user
     };
-    users::update(connection, &user, false, &entry.actor)?;
+    users::update(connection, &user, Touched::COLUMNS, &entry.actor)?;
     let new = Given::of(connection, &user.assignment)?;
     entry.because(format!("from {old} to {new}"));
     entry.changes = Some(changed(&fields(&old)?, &fields(&new)?));
