@@ -16,7 +16,7 @@ pub use crate::store::accounts::Listed;
 pub use crate::store::audit::Recorded;
 use crate::store::audit::select::{self, Whom};
 pub use crate::store::users::Status;
-use crate::store::users::{self, Author, Standing, User};
+use crate::store::users::{self, Author, Standing, Touched, User};
 use crate::store::{self, accounts, groups, lower};
 
 /// What an administrator does to an account.
@@ -168,7 +168,7 @@ impl Directory {
                 actor: &entry.actor,
                 reason: act.event().reason(),
             };
-            users::update(connection, &user, false, author)?;
+            users::update(connection, &user, Touched::COLUMNS, author)?;
             let account = listed(connection, &id)?;
             entry.because(act.effect(&user.standing));
             entry.changes = Some(changed(&shown.fields()?, &account.fields()?));

@@ -9,7 +9,7 @@ pub mod select;
 use std::fmt::Write;
 
 use aws_lc_rs::digest::{Context, SHA256};
-use rusqlite::{Connection, named_params};
+use rusqlite::{Connection, params};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -181,30 +181,31 @@ pub fn append(connection: &Connection, row: &Row) -> Result<i64, Error> {
     let hash = chained(&prev_hash, columns.into_iter());
     let inserted = connection
         .prepare_cached(
-            "INSERT INTO audit VALUES (:seq, :at, :request_id, :actor, :source, :action, :target_type, :target_id,
-                 :target_name, :verdict, :status, :scim_type, :reason, :changes, :mapping, :account, :prev_hash,
-                 :hash)",
+            "INSERT INTO audit (seq, at, request_id, actor, source, action, target_type, target_id, target_name, verdict,
+                 status, scim_type, reason, changes, mapping, account, prev_hash, hash)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
-        .execute(named_params! {
-            ":seq": seq,
-            ":at": at,
-            ":request_id": row.request_id,
-            ":actor": row.actor,
-            ":source": row.source,
-            ":action": row.action,
-            ":target_type": row.target_type,
-            ":target_id": row.target_id,
-            ":target_name": row.target_name,
-            ":verdict": row.verdict,
-            ":status": row.status,
-            ":scim_type": row.scim_type,
-            ":reason": row.reason,
-            ":changes": changes,
-            ":mapping": mapping,
-            ":account": account,
-            ":prev_hash": prev_hash,
-            ":hash": hash,
-        })?;
+        // By place: SQLite looks names up one by one, and there are many rows.
+        .execute(params![
+            seq,
+            at,
+            row.request_id,
+            row.actor,
+            row.source,
+            row.action,
+            row.target_type,
+            row.target_id,
+            row.target_name,
+            row.verdict,
+            row.status,
+            row.scim_type,
+            row.reason,
+            changes,
+            mapping,
+            account,
+            prev_hash,
+            hash,
+        ])?;
     if inserted != 1 {
         return Err(Error::Sqlite("the audit row was not taken".into()));
     }
