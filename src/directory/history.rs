@@ -43,7 +43,7 @@ impl Directory {
             let after = rest.after.unwrap_or(i64::MIN);
             let read = |connection: &Connection| {
                 let mut page = Filling::new(Span::page(after, left.min(AT_ONCE)));
-                select::each(connection, &rest, |row| page.take(row.seq, row))?;
+                select::each(connection, &rest, |row: Recorded| page.take(row.seq, row))?;
                 Ok::<_, Refusal>(page.done())
             };
             let page = self.store.readers.short(read)?;

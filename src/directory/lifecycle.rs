@@ -53,6 +53,7 @@ impl Event {
                 "an administrator left it to the identity provider, which had deleted the user"
             }
             Self::Preserved | Self::Held | Self::Released => "an administrator preserved it",
+            Self::Made { .. } => "it was imported as preserved",
         }
     }
 }
