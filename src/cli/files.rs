@@ -1,4 +1,5 @@
-//! Directories and files that commands make: for their owner alone, and whole or not at all.
+//! Directories and files that commands make: for their owner alone, and whole or not at all. The owner is that of the
+//! directory above: who makes them may be root, who serves is not.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::Write;
@@ -7,15 +8,22 @@ use std::path::Path;
 
 use anyhow::Context;
 
+use crate::store::whole;
+
 /// Makes `path` for its owner alone. A directory that is there keeps its mode, unless it is empty: then it becomes the
 /// appliance's.
 pub fn make_directory(path: &Path) -> anyhow::Result<()> {
     let cannot = || format!("cannot make {}", path.display());
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .with_context(cannot)?;
+    if !path.exists() {
+        let above = whole::directory(path);
+        make_directory(above)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .and_then(|()| whole::give_to_owner(path, above))
+            .with_context(cannot)?;
+    }
     if path.read_dir().with_context(cannot)?.next().is_none() {
         std::fs::set_permissions(path, Permissions::from_mode(0o700)).with_context(cannot)?;
     }
@@ -49,6 +57,7 @@ pub fn write_whole(path: &Path, text: &str) -> anyhow::Result<()> {
             file.write_all(text.as_bytes())?;
             file.sync_all()
         })
+        .and_then(|()| whole::give_to_owner(&unfinished, whole::directory(path)))
         .and_then(|()| std::fs::rename(&unfinished, path))
         .with_context(|| format!("cannot write {}", path.display()))
 }

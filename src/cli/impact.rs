@@ -3,13 +3,13 @@
 use clap::Args;
 use serde_json::to_value;
 
-use super::mapping::{Whom, position};
+use super::mapping::Whom;
 use super::profile::{Limit, limit};
 use super::reclassify::in_words;
 use super::{print, table};
 use crate::directory::Directory;
 use crate::directory::impact::Impact as Effect;
-use crate::directory::mappings::{NewMapping, Plan};
+use crate::directory::mappings::{NewMapping, Plan, To};
 
 /// Arguments of `mapping impact`.
 #[derive(Args)]
@@ -37,12 +37,12 @@ pub struct Impact {
     moved: Option<String>,
     /// Where: 1 is the top, or up, or down
     #[arg(long, value_name = "POSITION", requires = "move")]
-    to: Option<String>,
+    to: Option<To>,
 }
 
 /// Runs the command.
 pub async fn run(arguments: Impact, directory: &Directory, json: bool) -> anyhow::Result<()> {
-    let effect = directory.impact(plan(arguments, directory)?).await?;
+    let effect = directory.impact(plan(arguments)).await?;
     for warning in &effect.warnings {
         super::complain(&format!("warning: {warning}"));
     }
@@ -52,15 +52,14 @@ pub async fn run(arguments: Impact, directory: &Directory, json: bool) -> anyhow
     }
 }
 
-fn plan(arguments: Impact, directory: &Directory) -> anyhow::Result<Plan> {
+fn plan(arguments: Impact) -> Plan {
     if let (Some(name), Some(to)) = (arguments.moved, arguments.to) {
-        let position = position(&directory.mappings()?, &name, &to)?;
-        return Ok(Plan::Move(name, position));
+        return Plan::Move(name, to);
     }
     let (Some(name), Some(profile), Some(storage)) =
         (arguments.new, arguments.profile, arguments.storage)
     else {
-        return Ok(Plan::Present);
+        return Plan::Present;
     };
     let new = NewMapping {
         name,
@@ -70,7 +69,7 @@ fn plan(arguments: Impact, directory: &Directory) -> anyhow::Result<Plan> {
         quota_gb: arguments.quota_gb.and_then(|limit| limit.0),
         activation_email: false,
     };
-    Ok(Plan::New(new, arguments.at))
+    Plan::New(new, arguments.at)
 }
 
 fn shown(effect: &Effect) -> String {

@@ -18,7 +18,7 @@ use crate::scim::Object;
 #[derive(Args)]
 pub struct Arguments {
     /// Name or address under which the identity provider reaches this machine
-    #[arg(long, value_name = "NAME", default_value = "localhost")]
+    #[arg(long, value_name = "NAME", default_value = "localhost", value_parser = config::typed_host)]
     host: String,
     /// Make no tokens: nothing secret is printed, and `token create` makes them later
     #[arg(long)]

@@ -41,12 +41,18 @@ impl Lock {
         }
     }
 
-    /// Notes where this process listens, for SCIM and for the administrator, for [`held`].
-    pub fn note(&self, addresses: [SocketAddr; 2]) -> anyhow::Result<()> {
+    /// Notes where this process listens, for SCIM and for the administrator, for [`held`], and where systemd gave it
+    /// credentials, for [`credentials`].
+    pub fn note(
+        &self,
+        addresses: [SocketAddr; 2],
+        credentials: Option<&Path>,
+    ) -> anyhow::Result<()> {
         let [scim, admin] = addresses;
+        let credentials = credentials.map_or(String::new(), |path| path.display().to_string());
         let mut file = &self.file;
         file.set_len(0)
-            .and_then(|()| file.write_all(format!("{scim} {admin}\n").as_bytes()))
+            .and_then(|()| file.write_all(format!("{scim} {admin}\n{credentials}\n").as_bytes()))
             .with_context(|| format!("cannot write {}", self.path.display()))
     }
 }
@@ -66,13 +72,26 @@ pub fn since(data: &Path) -> Option<Timestamp> {
 
 /// Where the server of `data` listens, for SCIM and for the administrator; nowhere if no server runs, or not yet.
 pub fn held(data: &Path) -> Vec<SocketAddr> {
+    let addresses = noted(data, 0);
+    let addresses = addresses.split_whitespace();
+    addresses
+        .filter_map(|address| address.parse().ok())
+        .collect()
+}
+
+/// Where the server of `data` has its credentials, if it runs and has some: what it reads there, others have to read too.
+pub fn credentials(data: &Path) -> Option<PathBuf> {
+    Some(noted(data, 1))
+        .filter(|path| !path.is_empty())
+        .map(PathBuf::from)
+}
+
+/// A line of what the server of `data` noted.
+fn noted(data: &Path, line: usize) -> String {
     // What a server left behind that was killed is there too: only the lock tells that one runs.
     let noted = match is_held(data) {
         true => std::fs::read_to_string(path(data)).unwrap_or_default(),
         false => String::new(),
     };
-    let addresses = noted.split_whitespace();
-    addresses
-        .filter_map(|address| address.parse().ok())
-        .collect()
+    noted.lines().nth(line).unwrap_or_default().to_owned()
 }

@@ -18,7 +18,7 @@ pub struct Completions {
 /// Arguments of `man`.
 #[derive(Args)]
 pub struct Man {
-    /// Directory of the pages; it has to be there
+    /// Directory of the pages; it is made if it is not there
     directory: PathBuf,
 }
 
@@ -33,6 +33,7 @@ pub fn completions(arguments: &Completions) -> anyhow::Result<()> {
 /// Writes a page for the program and one for each command.
 pub fn man(arguments: &Man) -> anyhow::Result<()> {
     let directory = &arguments.directory;
-    clap_mangen::generate_to(super::Arguments::command(), directory)
+    std::fs::create_dir_all(directory)
+        .and_then(|()| clap_mangen::generate_to(super::Arguments::command(), directory))
         .with_context(|| format!("cannot write the man pages into {}", directory.display()))
 }

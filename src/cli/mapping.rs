@@ -12,7 +12,7 @@ use crate::directory::Directory;
 use crate::directory::audit::Origin;
 use crate::directory::mapping::Decision;
 use crate::directory::mappings::{
-    Condition, Edit, Mapping, NewMapping, split_values, to_json, warnings,
+    Condition, Edit, Mapping, NewMapping, To, split_values, to_json, warnings,
 };
 use crate::scim::resource;
 use crate::scim::schema::ResourceType;
@@ -33,20 +33,21 @@ enum Command {
     /// List all mappings, the top first
     List,
     /// Change a mapping's name or target; whom it takes never changes
+    #[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
     Edit {
         /// Its name
         name: String,
         /// Another name
-        #[arg(long = "name", value_name = "N")]
+        #[arg(long = "name", value_name = "N", group = "what")]
         new_name: Option<String>,
         /// Another profile
-        #[arg(long, value_name = "P")]
+        #[arg(long, value_name = "P", group = "what")]
         profile: Option<String>,
         /// Another storage
-        #[arg(long, value_name = "S")]
+        #[arg(long, value_name = "S", group = "what")]
         storage: Option<String>,
         /// Another quota in GB: 0 is unlimited, none follows the profile
-        #[arg(long, value_name = "N", value_parser = limit::<0>)]
+        #[arg(long, value_name = "N", value_parser = limit::<0>, group = "what")]
         quota_gb: Option<Limit>,
     },
     /// Move a mapping to another place
@@ -55,7 +56,7 @@ enum Command {
         name: String,
         /// Its new place: 1 is the top, or up, or down
         #[arg(long, value_name = "POSITION")]
-        to: String,
+        to: To,
     },
     /// Remove a mapping; the accounts that it made stay
     Remove {
@@ -169,7 +170,7 @@ async fn act(
                 true => directory.new_mapping(new)?,
                 false => directory.add_mapping(origin, new).await?,
             };
-            warn(&mappings);
+            warn(&mappings, directory);
             let mapping = mappings.get(place - 1);
             let text = mapping.map(|mapping| {
                 let (takes, is) = match dry_run {
@@ -186,7 +187,7 @@ async fn act(
                 json!({
                     "position": place,
                     "mapping": mapping.map(to_json),
-                    "warnings": warnings(&mappings),
+                    "warnings": warnings(&mappings, directory.schemas()),
                     "dry_run": dry_run,
                 }),
                 text.unwrap_or_default(),
@@ -194,7 +195,7 @@ async fn act(
         }
         Command::List => {
             let mappings = directory.mappings()?;
-            warn(&mappings);
+            warn(&mappings, directory);
             told(mappings.iter().map(to_json).collect(), listed(&mappings))
         }
         Command::Edit {
@@ -211,18 +212,17 @@ async fn act(
                 quota_gb: quota_gb.map(|limit| limit.0),
             };
             let mapping = directory.edit_mapping(origin, &name, edit).await?;
-            warn(&directory.mappings()?);
+            warn(&directory.mappings()?, directory);
             told(to_json(&mapping), listed(&[mapping]))
         }
         Command::Move { name, to } => {
-            let position = position(&directory.mappings()?, &name, &to)?;
-            let mappings = directory.move_mapping(origin, &name, position).await?;
-            warn(&mappings);
+            let mappings = directory.move_mapping(origin, &name, to).await?;
+            warn(&mappings, directory);
             told(mappings.iter().map(to_json).collect(), listed(&mappings))
         }
         Command::Remove { name } => {
             let mappings = directory.remove_mapping(origin, &name).await?;
-            warn(&mappings);
+            warn(&mappings, directory);
             let text = format!("Mapping {name} is removed; its accounts stay.");
             told(json!({"name": name, "removed": true}), text)
         }
@@ -268,19 +268,6 @@ fn explained(decision: &Decision) -> String {
     lines.join("\n")
 }
 
-/// The place that `to` names for a mapping, from 1.
-pub fn position(mappings: &[Mapping], name: &str, to: &str) -> anyhow::Result<usize> {
-    let place = mappings.iter().position(|mapping| mapping.name == name);
-    let place = place.map_or(1, |place| place + 1);
-    match to {
-        "up" => Ok(place.saturating_sub(1).max(1)),
-        "down" => Ok((place + 1).min(mappings.len().max(1))),
-        number => number
-            .parse()
-            .with_context(|| format!("{number} is no place: a number from 1, up or down")),
-    }
-}
-
 fn read(file: &str) -> anyhow::Result<String> {
     let mut text = String::new();
     let text = match file {
@@ -293,8 +280,8 @@ fn read(file: &str) -> anyhow::Result<String> {
 }
 
 /// Tells on stderr what an administrator should know about the rules.
-fn warn(mappings: &[Mapping]) {
-    for warning in warnings(mappings) {
+fn warn(mappings: &[Mapping], directory: &Directory) {
+    for warning in warnings(mappings, directory.schemas()) {
         super::complain(&format!("warning: {warning}"));
     }
 }

@@ -27,6 +27,8 @@ enum Command {
     /// List all profiles
     List,
     /// Change the settings of a profile
+    #[command(group = clap::ArgGroup::new("what").required(true).multiple(true)
+        .args(["new_name", "max_users", "quota_gb", "delete_after_days"]))]
     Edit {
         /// Its name
         name: String,

@@ -1,5 +1,6 @@
 //! `scimlite user reclassify`: the mappings decide again about present accounts, because an administrator asks for it.
 
+use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -76,9 +77,15 @@ pub async fn run(
             if let Value::Object(summary) = &mut summary {
                 summary.insert("dry_run".to_owned(), dry_run.into());
             }
-            print(format!(",{}", summary.to_string().trim_start_matches('{')))
+            print(format!(",{}", summary.to_string().trim_start_matches('{')))?;
         }
-        false => print(in_words(&tally, dry_run)),
+        false => print(in_words(&tally, dry_run))?,
+    }
+    match tally.refused {
+        0 => Ok(()),
+        refused => {
+            bail!("{refused} accounts belong elsewhere and cannot go there; the list says why")
+        }
     }
 }
 
@@ -109,17 +116,6 @@ fn shown(told: &Reclassified, json: bool) -> anyhow::Result<Value> {
 
 /// A tally as a sentence.
 pub fn in_words(tally: &Tally, would: bool) -> String {
-    let Tally {
-        moved,
-        refused,
-        unmatched,
-        unknown,
-        by_hand,
-        unchanged,
-    } = tally;
-    let moved_word = if would { "would move" } else { "moved" };
-    format!(
-        "{moved} {moved_word}, {refused} refused, {unmatched} taken by no mapping, {unknown} cannot be known, \
-         {by_hand} given their place by hand, {unchanged} as they should be."
-    )
+    let moved = if would { "would move" } else { "moved" };
+    format!("{} {moved}, {tally}.", tally.moved)
 }

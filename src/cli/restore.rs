@@ -26,7 +26,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     // Only to say so: the lock of the database itself decides.
     if lock::is_held(&config.data_dir) {
         bail!(
-            "a server runs on {}; stop it, then restore",
+            "a server runs on {}; stop it (`systemctl stop scimlite.socket scimlite`), then restore",
             config.data_dir.display()
         );
     }
@@ -38,6 +38,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         &system_clock(),
         &progress::shown(),
     )?;
+    // The snapshots that are there are of what lies here, under whichever database.
+    if let Some(replaced) = &exchange.replaced {
+        config.backup.release(replaced)?;
+    }
     let seq = |head: &Link| head.seq;
     let (before, after) = (exchange.before.as_ref().map(seq), exchange.after.seq);
     if arguments.common.json {

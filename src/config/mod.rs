@@ -22,8 +22,9 @@ use std::{
 use ipnet::IpNet;
 use tracing::Level;
 
-pub use resolve::{InForce, Inspected, Source, inspect, strays};
+pub use resolve::{InForce, Inspected, Source, credentials, inspect, strays};
 pub use template::{in_force, template};
+pub use value::typed_host;
 
 use crate::{
     directory,
@@ -114,6 +115,8 @@ pub struct Overrides {
     pub listen: Option<String>,
     /// `--admin-listen`
     pub admin_listen: Option<String>,
+    /// Where the credentials are, unless the environment says so.
+    pub credentials: Option<PathBuf>,
 }
 
 impl Overrides {

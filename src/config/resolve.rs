@@ -90,6 +90,11 @@ pub fn inspect(data_dir: &Path, overrides: &Overrides) -> Inspected {
     inspected
 }
 
+/// Where systemd has put the credentials of this process, if it has some.
+pub fn credentials() -> Option<PathBuf> {
+    std::env::var_os(CREDENTIALS_DIRECTORY).map(PathBuf::from)
+}
+
 /// What is wrong with the variables of the environment that look like settings and are none. They are not mistakes:
 /// Kubernetes sets some for a service of this name.
 pub fn strays() -> Vec<String> {
@@ -135,6 +140,7 @@ pub(super) fn resolve(
     };
     all.take_file(text);
     let credentials = environment.get(CREDENTIALS_DIRECTORY).map(PathBuf::from);
+    let credentials = credentials.or_else(|| overrides.credentials.clone());
     for setting in SETTINGS {
         if CREDENTIALS.contains(&setting.key)
             && let Some(directory) = &credentials

@@ -15,7 +15,7 @@ use super::audit::{Entry, Origin, Verdict};
 use super::by_hand::{profile_named, storage_named};
 use super::places::has_place;
 use super::{Directory, Refusal, changed};
-use crate::store::users::{self, Assignment, Author, Status, User};
+use crate::store::users::{self, Assignment, Author, Status, Touched, User};
 use crate::store::{self, profiles, storages};
 
 /// What an account was given, in the words of scripts.
@@ -158,7 +158,7 @@ pub(super) fn assign(
         actor: &entry.actor,
         reason: "",
     };
-    users::update(connection, &user, false, author)?;
+    users::update(connection, &user, Touched::COLUMNS, author)?;
     let new = Given::of(connection, &user.assignment)?;
     entry.because(format!("from {old} to {new}"));
     entry.changes = Some(changed(&fields(&old)?, &fields(&new)?));

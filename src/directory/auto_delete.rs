@@ -7,12 +7,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 
 use super::accounts::{Listed, Selection, Status, existing, listed, walk};
-use super::audit::{Entry, Origin};
+use super::audit::{Entry, Origin, Verdict};
 use super::deletion::remove;
 use super::paging::{Filling, Page, Span};
-use super::{Directory, Refusal};
-use crate::store::{self, accounts, audit, text};
+use super::{Directory, Refusal, many};
+use crate::store::life::{self, Signs};
+use crate::store::writer::Job;
+use crate::store::{self, accounts, text};
 
+/// What the audit calls it.
+const ACTION: &str = "account.auto_delete";
 /// Time between two runs in the server.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// Accounts that the server deletes before it looks after its other work again.
@@ -49,16 +53,21 @@ impl Daily {
     }
 
     /// Whether a run is due: the first, and one a day later. A clock that was set back does not put it off, one that
-    /// leapt forward does. `alive` is the last sign of life in the file; it is asked for at the start only.
-    pub(super) fn turn(
+    /// leapt forward does, also over a restart. `signs` are what the file tells; they are asked for at the start only.
+    fn turn(
         &self,
         now: Timestamp,
-        alive: impl FnOnce() -> Result<Option<Timestamp>, Refusal>,
+        signs: impl FnOnce() -> Result<Signs, Refusal>,
     ) -> Result<Turn, Refusal> {
         let mut times = self.times();
         let seen = match times.seen {
             Some(seen) => Some(seen),
-            None => alive()?,
+            None => {
+                let signs = signs()?;
+                let lately = |leapt: &Timestamp| now.duration_since(*leapt).abs() < DAY;
+                times.began = signs.leapt.filter(lately);
+                signs.alive
+            }
         };
         times.seen = Some(now);
         if seen.is_some_and(|seen| now.duration_since(seen) >= LEAP) {
@@ -77,7 +86,33 @@ impl Daily {
     }
 }
 
+/// Notes that the clock leapt: no change to the directory, so without a row in the audit.
+struct Leapt(Timestamp);
+
+impl Job for Leapt {
+    type Done = ();
+    type Refused = store::Error;
+
+    fn apply(&mut self, connection: &rusqlite::Connection) -> Result<(), store::Error> {
+        life::note_leap(connection, self.0)
+    }
+
+    fn refused(&mut self, _: &rusqlite::Connection, _: &store::Error) -> Result<(), store::Error> {
+        Ok(())
+    }
+}
+
 impl Directory {
+    /// What `daily` is to do now. Requests that came while the clock was wrong are signs of life: so that a restart does
+    /// not believe them, a leap is noted in the file.
+    pub(super) async fn turn(&self, daily: &Daily, now: Timestamp) -> Result<Turn, Refusal> {
+        let turn = daily.turn(now, || Ok(self.store.readers.short(life::signs)?))?;
+        if turn == Turn::PutOff {
+            self.store.writer.submit(Leapt(now)).await?;
+        }
+        Ok(turn)
+    }
+
     /// A page of the accounts that are due to be deleted. Changes nothing.
     pub async fn due_accounts(&self, span: Span) -> Result<Page<Listed>, Refusal> {
         let (view, now) = (self.view.clone(), text::instant(self.now()));
@@ -99,12 +134,22 @@ impl Directory {
         self.store.readers.long(read).await
     }
 
-    /// Deletes the accounts that are due, `most` of them, each in a transaction and with an audit row of its own. Gives
-    /// those that it deleted, and whether it left none that was due.
+    /// Deletes the accounts that are due, `most` of them, each in a transaction and with an audit row of its own; where
+    /// none is, the act has a row. Gives those that it deleted, and whether it left none that was due.
     pub async fn auto_delete(
         &self,
         origin: &Origin,
         most: usize,
+    ) -> Result<(Vec<Listed>, bool), Refusal> {
+        self.delete_all(origin, most, true).await
+    }
+
+    /// `tell`: a row of its own says that none was due.
+    async fn delete_all(
+        &self,
+        origin: &Origin,
+        most: usize,
+        tell: bool,
     ) -> Result<(Vec<Listed>, bool), Refusal> {
         let now = self.now();
         let due: Result<_, store::Error> = self
@@ -113,21 +158,30 @@ impl Directory {
             .long(move |connection| accounts::due(connection, now, most))
             .await;
         let due = due?;
+        if tell && due.is_empty() {
+            let mut entry = Entry::new(ACTION, 0);
+            entry.verdict = Verdict::Unchanged;
+            entry.because("no account is due to be deleted");
+            self.note(origin, entry).await?;
+        }
         let complete = due.len() < most;
         let mut deleted = Vec::new();
-        for id in due {
-            match self.delete_due(origin, id).await {
-                Ok(account) => deleted.push(account),
-                // Somebody was faster: it is active again, held or gone. The audit says so.
-                Err(Refusal::Forbidden(_) | Refusal::NotFound { .. }) => {}
-                Err(error) => return Err(error),
+        let jobs = due.into_iter().map(|id| self.delete_due(origin, id));
+        many::make(jobs, |gone| match gone {
+            Ok(account) => {
+                deleted.push(account);
+                Ok(())
             }
-        }
+            // Somebody was faster: it is active again, held or gone. The audit says so.
+            Err(Refusal::Forbidden(_) | Refusal::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        })
+        .await?;
         Ok((deleted, complete))
     }
 
     async fn delete_due(&self, origin: &Origin, id: String) -> Result<Listed, Refusal> {
-        let entry = Entry::new("account.auto_delete", 0).about("User", Some(&id));
+        let entry = Entry::new(ACTION, 0).about("User", Some(&id));
         self.change(origin, entry, move |connection, entry, now| {
             let user = existing(connection, entry, &id)?;
             let account = listed(connection, &id)?;
@@ -150,8 +204,7 @@ impl Directory {
     /// Deletes what is due, once a day.
     pub(super) async fn auto_delete_daily(&self) -> Result<(), Refusal> {
         let now = self.now();
-        let alive = || Ok(self.store.readers.short(audit::last_sign_of_life)?);
-        match self.daily.turn(now, alive)? {
+        match self.turn(&self.daily, now).await? {
             Turn::Run => {}
             Turn::Wait => return Ok(()),
             Turn::PutOff => {
@@ -164,10 +217,16 @@ impl Directory {
             }
         }
         let origin = Origin::server();
-        let (deleted, complete) = self.auto_delete(&origin, AT_ONCE).await?;
-        if complete {
+        let result = self.delete_all(&origin, AT_ONCE, false).await;
+        // What the machine refuses now it may take soon; what fails otherwise fails again, with a row each time.
+        let over = match &result {
+            Ok((_, complete)) => *complete,
+            Err(error) => error.status() != 503,
+        };
+        if over {
             self.daily.done(now);
         }
+        let (deleted, _) = result?;
         if !deleted.is_empty() {
             tracing::info!(
                 request_id = origin.request_id,
@@ -189,9 +248,18 @@ mod tests {
 
     /// What is done at these hours one after another, where the file's last sign of life was at hour `alive`.
     fn turns(alive: Option<i64>, looks: &[(i64, Turn)]) {
+        after(alive, None, looks);
+    }
+
+    /// The same, where the clock was found to have leapt at hour `leapt`.
+    fn after(alive: Option<i64>, leapt: Option<i64>, looks: &[(i64, Turn)]) {
         let daily = Daily::default();
+        let signs = Signs {
+            alive: alive.map(at),
+            leapt: leapt.map(at),
+        };
         for (hour, expected) in looks {
-            let turn = daily.turn(at(*hour), || Ok(alive.map(at))).unwrap();
+            let turn = daily.turn(at(*hour), || Ok(signs)).unwrap();
             assert_eq!(turn, *expected, "hour {hour} of {looks:?}");
             if turn == Turn::Run {
                 daily.done(at(*hour));
@@ -238,5 +306,20 @@ mod tests {
                 (3, Wait),
             ],
         );
+    }
+
+    #[test]
+    fn a_leap_puts_the_run_off_over_a_restart_too() {
+        use Turn::{Run, Wait};
+        let leapt = 365 * 24;
+        // The clock is still wrong, and requests came by it.
+        after(
+            Some(leapt + 1),
+            Some(leapt),
+            &[(leapt + 2, Wait), (leapt + 23, Wait), (leapt + 24, Run)],
+        );
+        // It was set right.
+        after(Some(leapt + 1), Some(leapt), &[(2, Run), (3, Wait)]);
+        after(Some(leapt + 1), Some(leapt), &[(leapt + 2, Wait), (3, Run)]);
     }
 }

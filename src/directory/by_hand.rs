@@ -8,14 +8,14 @@ use serde_json::json;
 use super::account::text;
 use super::accounts::{Listed, listed};
 use super::audit::{Entry, Origin};
+use super::lifecycle::{self, Event};
 use super::names::bounded;
 use super::users::{Change, refuse_long_name, taken};
 use super::{Directory, Refusal, changed, refuse_too_large};
 use crate::scim::schema::{Schemas, USER_PRINCIPAL_NAME};
 use crate::scim::{Error, Object, ScimType};
-use crate::store::text::instant;
 pub use crate::store::users::PreservedBy;
-use crate::store::users::{self, Assignment, ManagedBy, Standing};
+use crate::store::users::{self, Assignment, Standing};
 use crate::store::{profiles, profiles::Profile, storages, storages::Storage};
 
 /// Letters of an address or a name that a person types: the longest address of mail has 320.
@@ -132,7 +132,15 @@ pub(super) fn plan(
     let attributes = attributes(account, schemas);
     refuse_long_name(&attributes)?;
     refuse_too_large(&attributes)?;
-    let standing = standing(account, now)?;
+    let preserved = account
+        .preserved
+        .map(|(by, since)| (by, since.unwrap_or(now)));
+    let made = Event::Made {
+        preserved,
+        removed: account.removed,
+        legal_hold: account.legal_hold,
+    };
+    let standing = lifecycle::after(lifecycle::NEW, made, now)?;
     let user_name = text(&attributes, "userName").unwrap_or_default();
     let external_id = text(&attributes, "externalId");
     if standing.visible {
@@ -170,28 +178,6 @@ fn attributes(account: &ByHand, schemas: &Schemas) -> Object {
     let active = account.preserved.is_none();
     attributes.insert("active".to_owned(), active.into());
     attributes
-}
-
-fn standing(account: &ByHand, now: Timestamp) -> Result<Standing, Refusal> {
-    let preserved = account
-        .preserved
-        .map(|(by, since)| (by, since.unwrap_or(now)));
-    match preserved {
-        Some((_, since)) if since > now => Err(invalid(format!(
-            "it cannot be preserved since {}, which is yet to come",
-            instant(since)
-        ))),
-        None if account.removed => Err(invalid(
-            "the account of a deleted user cannot be active; it comes back when the identity provider sends the person"
-                .to_owned(),
-        )),
-        preserved => Ok(Standing {
-            preserved,
-            managed_by: ManagedBy::Manual,
-            visible: !account.removed,
-            legal_hold: account.legal_hold,
-        }),
-    }
 }
 
 fn assignment(connection: &Connection, account: &ByHand) -> Result<Assignment, Refusal> {

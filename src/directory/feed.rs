@@ -209,7 +209,7 @@ fn read<R: select::Read, T: From<R> + Serialize>(
     };
     let mut page = Filling::new(Span::page(after, most));
     select::each(connection, &selection, |row: R| {
-        Ok::<_, Refusal>(page.take(row.seq(), T::from(row)))
+        page.take(row.seq(), T::from(row))
     })?;
     let page = page.done();
     let last = match page.next {

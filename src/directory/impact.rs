@@ -66,7 +66,7 @@ impl Directory {
         let plan = plan.checked(&schemas)?;
         let read = move |connection: &Connection| {
             let mappings = plan.mappings(connection)?;
-            let warnings = warnings(&mappings);
+            let warnings = warnings(&mappings, &schemas);
             let rules = Rules::new(mappings, &schemas);
             let everyone = lower::condition(None, ResourceType::User, &schemas);
             let mut counts = Counts::new(&rules);

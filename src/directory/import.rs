@@ -4,30 +4,20 @@
 pub mod columns;
 
 use std::collections::HashMap;
-use std::time::Instant;
 
-use futures_util::{StreamExt, stream};
 use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::Serialize;
-use tokio::task::unconstrained;
-use tokio::time::sleep;
 
 use super::account::text;
 use super::audit::{Entry, Origin};
 use super::by_hand::{ByHand, Plan, plan, uniqueness};
 use super::places::{Room, Seats};
-use super::{Directory, Refusal};
+use super::{Directory, Refusal, many};
 use crate::scim::fold::fold;
 use crate::scim::{Error, ScimType};
 use crate::store::profiles::{self, Counts, Profile};
 use crate::store::users::{self, Status};
-
-/// Lines that the writer is given at once: a few of its batches.
-const AT_ONCE: usize = 512;
-/// After them comes a pause of this part of the time that they took. A server on the same file asks for SQLite's lock
-/// now and then and does not queue for it: without pauses it might not get it before the import is over.
-const PAUSE: u32 = 4;
 
 /// One account of a list.
 #[derive(Debug, Clone)]
@@ -83,31 +73,20 @@ impl Directory {
         lines: impl Iterator<Item = Line>,
         mut each: impl FnMut(Option<Refused>),
     ) -> Result<(), Refusal> {
-        let mut jobs = lines.map(|line| {
-            // Unconstrained: a poll that does nothing would let a later line overtake this one.
-            unconstrained(async move {
-                let Line { number, email, .. } = line;
-                let mut entry = Entry::new("account.import", 0);
-                entry.target_name = (!email.is_empty()).then(|| email.clone());
-                entry.because(format!("line {number} of the list"));
-                let account = line.account.map_err(|why| spoilt(&why));
-                let made = self.make_account(origin, entry, account).await;
-                refusal(number, email, made.map(drop))
-            })
+        let jobs = lines.map(async |line| {
+            let Line { number, email, .. } = line;
+            let mut entry = Entry::new("account.import", 0);
+            entry.target_name = (!email.is_empty()).then(|| email.clone());
+            entry.because(format!("line {number} of the list"));
+            let account = line.account.map_err(|why| spoilt(&why));
+            let made = self.make_account(origin, entry, account).await;
+            refusal(number, email, made.map(drop))
         });
-        loop {
-            let began = Instant::now();
-            let mut done = stream::iter(jobs.by_ref().take(AT_ONCE)).buffered(AT_ONCE);
-            let mut count = 0;
-            while let Some(outcome) = done.next().await {
-                each(outcome?);
-                count += 1;
-            }
-            if count < AT_ONCE {
-                return Ok(());
-            }
-            sleep(began.elapsed() / PAUSE).await;
-        }
+        many::make(jobs, |outcome| {
+            each(outcome?);
+            Ok(())
+        })
+        .await
     }
 }
 

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 
 use super::Refusal;
+use crate::scim::{Error, ScimType};
+use crate::store::text::instant;
 use crate::store::users::{ManagedBy, PreservedBy, Standing, Status};
 
 /// What happens to an account.
@@ -19,6 +21,15 @@ pub enum Event {
     Returned {
         /// `active` in the new resource.
         active: bool,
+    },
+    /// An administrator makes it, as a list may describe one that was elsewhere.
+    Made {
+        /// Who preserved it, and since when.
+        preserved: Option<(PreservedBy, Timestamp)>,
+        /// Whether the identity provider deleted the user.
+        removed: bool,
+        /// Whether it is under legal hold.
+        legal_hold: bool,
     },
     /// An administrator stops it, whatever the identity provider thinks of it.
     Preserved,
@@ -42,6 +53,7 @@ impl Event {
                 "an administrator left it to the identity provider, which had deleted the user"
             }
             Self::Preserved | Self::Held | Self::Released => "an administrator preserved it",
+            Self::Made { .. } => "it was imported as preserved",
         }
     }
 }
@@ -97,11 +109,46 @@ pub fn after(standing: Standing, event: Event, now: Timestamp) -> Result<Standin
             ));
         }
         (_, Event::Activated) => preserved(None),
+        (
+            _,
+            Event::Made {
+                preserved,
+                removed,
+                legal_hold,
+            },
+        ) => {
+            could_have_been(preserved, removed, now)?;
+            Standing {
+                preserved,
+                managed_by: ManagedBy::Manual,
+                visible: !removed,
+                legal_hold,
+            }
+        }
         (_, Event::Held | Event::Released) => Standing {
             legal_hold: event == Event::Held,
             ..standing
         },
     })
+}
+
+/// Refuses a description of an account that none can have.
+fn could_have_been(
+    preserved: Option<(PreservedBy, Timestamp)>,
+    removed: bool,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let why = match preserved {
+        Some((_, since)) if since > now => format!(
+            "it cannot be preserved since {}, which is yet to come",
+            instant(since)
+        ),
+        None if removed => "the account of a deleted user cannot be active; it comes back when the identity provider \
+                            sends the person again"
+            .to_owned(),
+        _ => return Ok(()),
+    };
+    Err(Error::new(ScimType::InvalidValue, why).into())
 }
 
 /// Whether an account may be deleted for good: a preserved one that is under no legal hold (design §3.10).

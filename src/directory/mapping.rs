@@ -1,6 +1,8 @@
 //! Classification: the first mapping from the top that matches gives a new account its profile and storage (design
 //! §3.5). The decision is kept in words that hold attribute names and never a value that was sent.
 
+use std::cell::OnceCell;
+
 use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -10,7 +12,7 @@ use super::Refusal;
 use super::audit::{Entry, listed};
 use crate::scim::filter::Filter;
 use crate::scim::resource::Parsed;
-use crate::scim::schema::{ENTERPRISE_URN, Place, ResourceType, Schemas, USER_URN};
+use crate::scim::schema::{Place, ResourceType, Schemas};
 use crate::scim::{Error, Object, ScimType};
 use crate::store::mappings::{self, Condition, Mapping};
 use crate::store::storages;
@@ -130,13 +132,17 @@ impl<'a> Rules<'a> {
 
     /// Tries the mappings from the top.
     pub fn decide(&self, seen: Seen<'_>) -> Decision {
+        let user = User {
+            seen,
+            all: OnceCell::new(),
+        };
         let mut decision = Decision {
             winner: None,
             known: true,
             tried: Vec::new(),
         };
         for rule in &self.rules {
-            let (matched, why) = self.try_one(rule, seen);
+            let (matched, why) = self.try_one(rule, &user);
             decision.tried.push(Tried {
                 mapping: rule.mapping.name.clone(),
                 matched,
@@ -151,28 +157,28 @@ impl<'a> Rules<'a> {
         decision
     }
 
-    fn try_one(&self, rule: &Rule, seen: Seen<'_>) -> Answer {
+    fn try_one(&self, rule: &Rule, user: &User<'_>) -> Answer {
         match (&rule.mapping.condition, &rule.filter) {
-            (Condition::Attribute { name, values }, _) => match self.lookup(name, seen) {
-                None => (None, format!("{name} is not kept; cannot know")),
-                Some(found) if found.is_empty() => (Some(false), format!("no attribute {name}")),
-                Some(found) => match found.iter().any(|value| matches(value, values)) {
+            (Condition::Attribute { name, values }, _) => match self.lookup(name, user) {
+                Err(Dropped) => (None, format!("{name} is not kept; cannot know")),
+                Ok(None) => (Some(false), format!("no attribute {name}")),
+                Ok(Some(value)) => match matches(value, values) {
                     true => (Some(true), format!("{name} has one of the values")),
                     false => (Some(false), format!("{name} has none of the values")),
                 },
             },
-            (_, Some(Ok(filter))) => self.try_filter(filter, seen),
-            // It was read when it was stored; a later configuration may know other schemas.
-            (_, Some(Err(error))) => (Some(false), format!("the filter cannot be read: {error}")),
+            (_, Some(Ok(filter))) => self.try_filter(filter, user),
+            // It was read when it was stored; a later configuration may know other schemas. What it would say nobody
+            // knows, and the ones below must not decide in its place.
+            (_, Some(Err(error))) => (None, format!("the filter cannot be read: {error}")),
             (_, None) => (Some(true), "any user".to_owned()),
         }
     }
 
-    fn try_filter(&self, filter: &Filter, seen: Seen<'_>) -> Answer {
-        let kind = ResourceType::User;
-        let known = match seen {
-            Seen::Sent(parsed) => Ok(filter.matches(&everything(parsed), kind, self.schemas)),
-            Seen::Stored(kept) => filter.known(kept, kind, self.schemas),
+    fn try_filter(&self, filter: &Filter, user: &User<'_>) -> Answer {
+        let known = match user.is_stored() {
+            false => Ok(filter.takes(user.attributes(), self.schemas)),
+            true => filter.took(user.attributes(), self.schemas),
         };
         match known {
             Ok(true) => (Some(true), "the filter matches".to_owned()),
@@ -184,49 +190,56 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// The values under an attribute's name, which compares with regard to case: a bare name is looked up in the custom
-    /// extension, then the enterprise extension, then the root; a name behind a URN in that schema alone. What is kept
-    /// and what will be dropped count alike; none if a value may have been dropped.
-    fn lookup<'s>(&self, name: &str, seen: Seen<'s>) -> Option<Vec<&'s Value>> {
-        let (bare, places) = match name.rsplit_once(':') {
-            Some((USER_URN, name)) => (name, vec![None]),
-            Some((urn, name)) => (name, vec![Some(urn)]),
-            None => {
-                let custom = self.schemas.custom_urn();
-                (name, vec![Some(custom), Some(ENTERPRISE_URN), None])
+    /// The value under an attribute's name, which compares with regard to case, in the first place that has one.
+    fn lookup<'s>(&self, name: &str, user: &'s User<'_>) -> Result<Option<&'s Value>, Dropped> {
+        let (urn, name) = apart(name);
+        let all = user.attributes();
+        for urn in self.schemas.lookup(ResourceType::User, urn) {
+            let place = self.schemas.at(ResourceType::User, urn, name);
+            if user.is_stored() && place == Place::Unknown {
+                return Err(Dropped);
             }
-        };
-        for urn in places {
-            let objects = match seen {
-                Seen::Stored(_) if self.drops(urn, bare) => return None,
-                Seen::Stored(kept) => [Some(kept), None],
-                Seen::Sent(parsed) => [
-                    Some(&parsed.attributes),
-                    Some(parsed.transient.attributes()),
-                ],
+            let found = match urn {
+                Some(urn) => all.get(urn).and_then(|extension| extension.get(name)),
+                None => all.get(name),
             };
-            let found: Vec<_> = objects
-                .into_iter()
-                .flatten()
-                .filter_map(|object| match urn {
-                    Some(urn) => object.get(urn)?.get(bare),
-                    None => object.get(bare),
-                })
-                .collect();
-            if !found.is_empty() {
-                return Some(found);
+            if found.is_some() {
+                return Ok(found);
             }
         }
-        Some(Vec::new())
+        Ok(None)
+    }
+}
+
+/// A user under way through the mappings.
+struct User<'a> {
+    seen: Seen<'a>,
+    /// All that was sent; made for the first mapping that looks at an attribute.
+    all: OnceCell<Object>,
+}
+
+impl User<'_> {
+    fn is_stored(&self) -> bool {
+        matches!(self.seen, Seen::Stored(_))
     }
 
-    /// Whether a value under this name, at the root or in an extension, is dropped when it is sent (design §3.4).
-    fn drops(&self, urn: Option<&str>, name: &str) -> bool {
-        let place = match urn {
-            Some(urn) => self.schemas.under(ResourceType::User, urn, name),
-            None => self.schemas.at_root(ResourceType::User, name),
-        };
-        place == Place::Unknown
+    /// What there is of it: all that was sent, or what is kept.
+    fn attributes(&self) -> &Object {
+        match self.seen {
+            Seen::Sent(parsed) => self.all.get_or_init(|| everything(parsed)),
+            Seen::Stored(kept) => kept,
+        }
+    }
+}
+
+/// That a value may have been dropped.
+struct Dropped;
+
+/// The URN before an attribute's name, if there is one, and the name.
+pub(super) fn apart(name: &str) -> (Option<&str>, &str) {
+    match name.rsplit_once(':') {
+        Some((urn, name)) => (Some(urn), name),
+        None => (None, name),
     }
 }
 
@@ -239,6 +252,13 @@ pub fn classify(
 ) -> Result<Assignment, Refusal> {
     let decision = Rules::new(mappings::all(connection)?, schemas).decide(Seen::Sent(parsed));
     entry.mapping = Some(decision.recorded());
+    // Of what was sent all is known, but not of a filter that cannot be read any more: it may be this user's.
+    if let Some(unread) = decision.tried.iter().find(|tried| tried.matched.is_none()) {
+        return Err(Refusal::Forbidden(format!(
+            "mapping {:?} cannot decide: {}; replace it, or restore the configuration that it was made under",
+            unread.mapping, unread.why
+        )));
+    }
     let Some(mapping) = decision.winner else {
         entry.because(format!("attributes seen: {}", listed(&parsed.names())));
         return Err(Error::new(

@@ -1,6 +1,8 @@
 //! Mappings: the administrator's acts on the rules and their order, and what they would do (design §3.6). How they
 //! decide is in [`mapping`](super::mapping).
 
+use std::str::FromStr;
+
 use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -9,6 +11,7 @@ use serde_json::{Value, json};
 use super::audit::{Entry, Origin};
 use super::mapping::{Decision, Rules, Seen};
 use super::names::{bounded, checked, taken};
+pub use super::warnings::warnings;
 use super::{Directory, Refusal, accounts, changed, profiles, storages, users};
 use crate::scim::filter::Filter;
 use crate::scim::resource::Parsed;
@@ -145,34 +148,6 @@ pub fn to_json(mapping: &Mapping) -> Value {
     serde_json::to_value(Shown::from(mapping)).unwrap_or_default()
 }
 
-/// What an administrator should know about the rules as they stand: sentences.
-pub fn warnings(mappings: &[Mapping]) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let any = mappings
-        .iter()
-        .position(|mapping| mapping.condition == Condition::Any);
-    match any.and_then(|place| Some((mappings.get(place)?, mappings.len() - place - 1))) {
-        Some((_, 0)) => {}
-        Some((any, below)) => warnings.push(format!(
-            "mapping {:?} takes any user, so the {below} below it are never reached",
-            any.name
-        )),
-        None => warnings
-            .push("no mapping takes any user: a user that none matches is refused".to_owned()),
-    }
-    for mapping in mappings {
-        if let Condition::Attribute { values, .. } = &mapping.condition
-            && values.is_empty()
-        {
-            warnings.push(format!(
-                "mapping {:?} has no values and takes nobody",
-                mapping.name
-            ));
-        }
-    }
-    warnings
-}
-
 impl Directory {
     /// All mappings, the top first.
     pub fn mappings(&self) -> Result<Vec<Mapping>, Refusal> {
@@ -256,21 +231,21 @@ impl Directory {
         .await
     }
 
-    /// Moves a mapping to another place, from 1. Gives the mappings in their new order.
+    /// Moves a mapping to another place. Gives the mappings in their new order.
     pub async fn move_mapping(
         &self,
         origin: &Origin,
         name: &str,
-        position: usize,
+        to: To,
     ) -> Result<Vec<Mapping>, Refusal> {
         let name = name.to_owned();
         let entry = Entry::new("mapping.move", 0).about("mapping", None);
         self.change(origin, entry, move |connection, entry, _| {
             entry.target_name = Some(name.clone());
-            let (mappings, before) = moved(table::all(connection)?, &name, position)?;
+            let (mappings, before, after) = moved(table::all(connection)?, &name, to)?;
             entry.record(changed(
                 &json!({"position": before}),
-                &json!({"position": position}),
+                &json!({"position": after}),
             ));
             table::reorder(connection, &mappings)?;
             Ok(mappings)
@@ -321,8 +296,34 @@ pub enum Plan {
     Present,
     /// A mapping that is not there yet, in this place, from 1, or where it would enter.
     New(NewMapping, Option<usize>),
-    /// A mapping of this name in another place, from 1.
-    Move(String, usize),
+    /// A mapping of this name in another place.
+    Move(String, To),
+}
+
+/// Where a mapping goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum To {
+    /// To this place, from 1.
+    Place(usize),
+    /// One place up, unless it is the top.
+    Up,
+    /// One place down, unless it is the last.
+    Down,
+}
+
+impl FromStr for To {
+    type Err = &'static str;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        match word {
+            "up" => Ok(Self::Up),
+            "down" => Ok(Self::Down),
+            number => match number.parse() {
+                Ok(place) => Ok(Self::Place(place)),
+                Err(_) => Err("expected a number from 1, up or down"),
+            },
+        }
+    }
 }
 
 impl Plan {
@@ -339,7 +340,7 @@ impl Plan {
         match self {
             Self::Present => Ok(table::all(connection)?),
             Self::New(new, at) => Ok(with_new(connection, new, at)?.0),
-            Self::Move(name, position) => Ok(moved(table::all(connection)?, &name, position)?.0),
+            Self::Move(name, to) => Ok(moved(table::all(connection)?, &name, to)?.0),
         }
     }
 }
@@ -377,17 +378,22 @@ fn with_new(
     Ok((mappings, place))
 }
 
-/// The mappings with one of them in another place, and where it was, from 1.
+/// The mappings with one of them in another place, where it was and where it is, from 1.
 fn moved(
     mut mappings: Vec<Mapping>,
     name: &str,
-    position: usize,
-) -> Result<(Vec<Mapping>, usize), Refusal> {
-    let place = place_of(&mappings, name)?;
-    in_range(position, mappings.len())?;
-    let mapping = mappings.remove(place);
-    mappings.insert(position - 1, mapping);
-    Ok((mappings, place + 1))
+    to: To,
+) -> Result<(Vec<Mapping>, usize, usize), Refusal> {
+    let before = place_of(&mappings, name)? + 1;
+    let after = match to {
+        To::Place(place) => place,
+        To::Up => before.saturating_sub(1).max(1),
+        To::Down => (before + 1).min(mappings.len()),
+    };
+    in_range(after, mappings.len())?;
+    let mapping = mappings.remove(before - 1);
+    mappings.insert(after - 1, mapping);
+    Ok((mappings, before, after))
 }
 
 /// Refuses a place that is none of these many.

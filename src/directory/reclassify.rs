@@ -4,6 +4,7 @@
 //! What was dropped when a user was made cannot be looked at any more. Where a mapping would have to, the answer is
 //! unknown and the account stays as it is. So does one whose place was given by hand, unless it is named.
 
+use std::fmt;
 use std::sync::Arc;
 
 use rusqlite::Connection;
@@ -16,12 +17,14 @@ use super::audit::{Entry, Origin, Verdict};
 use super::mapping::{Decision, Rules, Seen};
 use super::paging::Span;
 use super::view::View;
-use super::{Directory, Refusal};
+use super::{Directory, Refusal, many};
 use crate::scim::filter::Filter;
 use crate::scim::schema::ResourceType;
 use crate::store::users::{self, Assignment, User};
 use crate::store::{self, lower, mappings};
 
+/// What the audit calls it.
+const ACTION: &str = "account.reclassify";
 /// Users that are read at once.
 const PAGE: usize = 256;
 
@@ -50,6 +53,13 @@ pub enum Outcome {
     ByHand,
     /// It is as it should be.
     Unchanged,
+}
+
+impl Outcome {
+    /// Whether an administrator is told which account it is; the others are counted.
+    fn is_told(self) -> bool {
+        matches!(self, Self::Moved | Self::Refused | Self::Unmatched)
+    }
 }
 
 /// An account that moves, or should and does not.
@@ -100,6 +110,24 @@ impl Tally {
     }
 }
 
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            moved: _,
+            refused,
+            unmatched,
+            unknown,
+            by_hand,
+            unchanged,
+        } = self;
+        write!(
+            f,
+            "{refused} refused, {unmatched} taken by no mapping, {unknown} cannot be known, \
+             {by_hand} given their place by hand, {unchanged} as they should be"
+        )
+    }
+}
+
 /// What the mappings say about a present account.
 pub(super) struct Fate {
     /// What shall become of it.
@@ -134,7 +162,10 @@ pub(super) fn fate(rules: &Rules<'_>, user: &User, named: bool) -> Fate {
                 // The mail is for new accounts.
                 activation_email: user.assignment.activation_email,
             };
-            match assignment == user.assignment {
+            // Another name of the mapping is no move. But whose place was given by hand follows the mappings again.
+            let given = |it: &Assignment| (it.profile, it.storage, it.quota_gb);
+            let same = given(&assignment) == given(&user.assignment);
+            match same && user.assignment.mapping.is_some() {
                 true => Outcome::Unchanged,
                 false => {
                     fate.assignment = Some(assignment);
@@ -149,9 +180,9 @@ pub(super) fn fate(rules: &Rules<'_>, user: &User, named: bool) -> Fate {
 
 impl Directory {
     /// Has the mappings decide about present accounts and moves those that belong elsewhere, the oldest first, each in
-    /// a transaction and with an audit row of its own. `each` is told of those that move, should and cannot, or are
-    /// taken by none; the others are counted. With `dry_run` it tells the same and changes nothing. It stops where
-    /// `span` ends, and gives the place to go on from if there may be more.
+    /// a transaction and with an audit row of its own; where there is none, the act has a row. `each` is told of those
+    /// that move, should and cannot, or are taken by none; the others are counted. With `dry_run` it tells the same and
+    /// changes nothing. It stops where `span` ends, and gives the place to go on from if there may be more.
     pub async fn reclassify<E: From<Refusal>>(
         &self,
         origin: &Origin,
@@ -165,40 +196,57 @@ impl Directory {
         let mut tally = Tally::default();
         let mut shifts = dry_run.then(Shifts::default);
         let (mut after, mut left) = (Some(span.after), span.most);
+        let mut rows = 0;
         while let Some(seq) = after.filter(|_| left > 0) {
-            let judged;
             let most = left.min(PAGE);
-            (judged, after) = self.judge(Arc::clone(&which), seq, most).await?;
-            left -= most;
-            for (user, mut fate) in judged {
-                let mut why = None;
-                if let Some(to) = &fate.assignment {
-                    let done = match &mut shifts {
-                        Some(shifts) => {
-                            let admit = |connection: &_| shifts.admit(connection, &user, to);
-                            self.store.readers.short(admit).map(|()| fate.outcome)
-                        }
-                        None => self.move_one(origin, &user.id, named).await,
-                    };
-                    fate.outcome = match done {
-                        Ok(outcome) => outcome,
-                        Err(refusal @ (Refusal::Forbidden(_) | Refusal::NotFound { .. })) => {
-                            why = Some(refusal.to_string());
-                            Outcome::Refused
-                        }
-                        Err(error) => return Err(error.into()),
-                    };
+            let judged;
+            (judged, after) = match self.judge(Arc::clone(&which), seq, most).await {
+                Err(refusal) if !dry_run => {
+                    return Err(self.not_begun(origin, refusal).await.into());
                 }
-                tally.count(fate.outcome);
-                if matches!(
-                    fate.outcome,
-                    Outcome::Moved | Outcome::Refused | Outcome::Unmatched
-                ) {
-                    each(self.told(user, &fate, why)?)?;
+                judged => judged?,
+            };
+            left -= most;
+            let mut tell = |(outcome, told): (Outcome, Option<Reclassified>)| {
+                tally.count(outcome);
+                told.map_or(Ok(()), &mut each)
+            };
+            match &mut shifts {
+                Some(shifts) => {
+                    for (user, fate) in judged {
+                        tell(self.foresee(shifts, &user, fate)?)?;
+                    }
+                }
+                None => {
+                    rows += judged
+                        .iter()
+                        .filter(|(_, fate)| fate.assignment.is_some())
+                        .count();
+                    let jobs = judged
+                        .into_iter()
+                        .map(|(user, fate)| self.carry_out(origin, user, fate, named));
+                    many::make(jobs, |done| tell(done?)).await?;
                 }
             }
         }
+        if !dry_run && rows == 0 {
+            let mut entry = Entry::new(ACTION, 0);
+            entry.verdict = Verdict::Unchanged;
+            entry.because(format!("nobody belongs elsewhere: {tally}"));
+            self.note(origin, entry).await?;
+        }
         Ok((tally, after))
+    }
+
+    /// Writes the row of a reclassification that was refused as a whole. Gives the refusal.
+    async fn not_begun(&self, origin: &Origin, refusal: Refusal) -> Refusal {
+        let refused = self.change(origin, Entry::new(ACTION, 0), |_, _, _| {
+            Err::<(), _>(refusal)
+        });
+        match refused.await {
+            Err(refusal) => refusal,
+            Ok(()) => Refusal::Failed("a refused act was taken for a change".to_owned()),
+        }
     }
 
     /// The users of a page of `most` behind row `after` with what the mappings say about each, and the row of its last; none if
@@ -232,15 +280,71 @@ impl Directory {
         self.store.readers.long(read).await
     }
 
-    /// Moves an account to where the mappings lead, if they still lead elsewhere.
-    async fn move_one(&self, origin: &Origin, id: &str, named: bool) -> Result<Outcome, Refusal> {
+    /// What would become of an account, after those that were foreseen before it.
+    fn foresee(
+        &self,
+        shifts: &mut Shifts,
+        user: &User,
+        mut fate: Fate,
+    ) -> Result<(Outcome, Option<Reclassified>), Refusal> {
+        if !fate.outcome.is_told() {
+            return Ok((fate.outcome, None));
+        }
+        self.store.readers.short(|connection| {
+            let mut why = None;
+            if let Some(to) = &fate.assignment {
+                match shifts.admit(connection, user, to) {
+                    Err(refusal @ Refusal::Forbidden(_)) => {
+                        fate.outcome = Outcome::Refused;
+                        why = Some(refusal.to_string());
+                    }
+                    admitted => admitted?,
+                }
+            }
+            Ok((fate.outcome, told(connection, user, &fate, why)?))
+        })
+    }
+
+    /// Moves an account to where the mappings lead, if they lead elsewhere.
+    async fn carry_out(
+        &self,
+        origin: &Origin,
+        user: User,
+        mut fate: Fate,
+        named: bool,
+    ) -> Result<(Outcome, Option<Reclassified>), Refusal> {
+        if !fate.outcome.is_told() {
+            return Ok((fate.outcome, None));
+        }
+        let mut why = None;
+        if fate.assignment.is_some() {
+            match self.move_one(origin, &user.id, named).await {
+                Err(refusal @ (Refusal::Forbidden(_) | Refusal::NotFound { .. })) => {
+                    fate.outcome = Outcome::Refused;
+                    why = Some(refusal.to_string());
+                }
+                done => return done,
+            }
+        }
+        let read = |connection: &Connection| told(connection, &user, &fate, why);
+        Ok((fate.outcome, self.store.readers.short(read)?))
+    }
+
+    /// Moves an account to where the mappings lead, if they still lead elsewhere. Gives what became of it.
+    async fn move_one(
+        &self,
+        origin: &Origin,
+        id: &str,
+        named: bool,
+    ) -> Result<(Outcome, Option<Reclassified>), Refusal> {
         let schemas = self.view.schemas.clone();
-        let entry = Entry::new("account.reclassify", 0).about("User", Some(id));
+        let entry = Entry::new(ACTION, 0).about("User", Some(id));
         let id = id.to_owned();
         self.change(origin, entry, move |connection, entry, now| {
             let user = existing(connection, entry, &id)?;
             let rules = Rules::new(mappings::all(connection)?, &schemas);
             let fate = fate(&rules, &user, named);
+            let told = told(connection, &user, &fate, None)?;
             entry.mapping = fate.decision.as_ref().map(Decision::recorded);
             match fate.assignment {
                 Some(to) => {
@@ -253,24 +357,31 @@ impl Directory {
                     entry.because("somebody was faster; the mappings lead nowhere else any more");
                 }
             }
-            Ok(fate.outcome)
+            Ok((fate.outcome, told))
         })
         .await
     }
+}
 
-    fn told(&self, user: User, fate: &Fate, why: Option<String>) -> Result<Reclassified, Refusal> {
-        self.store.readers.short(|connection| {
-            let new = fate.assignment.as_ref();
-            Ok(Reclassified {
-                old: Given::of(connection, &user.assignment)?,
-                new: new.map(|to| Given::of(connection, to)).transpose()?,
-                id: user.id,
-                email: user.account.email,
-                outcome: fate.outcome,
-                why,
-            })
-        })
+/// An account that moves, should and cannot, or is taken by no mapping, as it is told; none for another.
+fn told(
+    connection: &Connection,
+    user: &User,
+    fate: &Fate,
+    why: Option<String>,
+) -> Result<Option<Reclassified>, Refusal> {
+    if !fate.outcome.is_told() {
+        return Ok(None);
     }
+    let new = fate.assignment.as_ref();
+    Ok(Some(Reclassified {
+        id: user.id.clone(),
+        email: user.account.email.clone(),
+        outcome: fate.outcome,
+        old: Given::of(connection, &user.assignment)?,
+        new: new.map(|to| Given::of(connection, to)).transpose()?,
+        why,
+    }))
 }
 
 /// A page of `most` of the users that SCIM sees and `filter` matches behind row `after`, and the row of the last that was looked

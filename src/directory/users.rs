@@ -20,7 +20,7 @@ use crate::scim::schema::{ResourceType, Schemas};
 use crate::scim::version::Condition;
 use crate::scim::{Error, Object, ScimType, fold};
 use crate::store::groups::{self, Reference};
-use crate::store::users::{self, Assignment, Author, ManagedBy, Standing, Status, User};
+use crate::store::users::{self, Assignment, Author, ManagedBy, Standing, Status, Touched, User};
 
 impl Directory {
     /// Creates the user (RFC 7644 §3.3), adopts the hand-made account that has its name, or brings back the account
@@ -274,7 +274,7 @@ impl Change<'_> {
         let mut user = User {
             seq: 0,
             id: uuid::Uuid::now_v7().to_string(),
-            account: account::derive(&attributes, self.schemas.custom_urn(), self.entry),
+            account: account::derive(&attributes, None, self.schemas.custom_urn(), self.entry),
             resource: attributes,
             version: 1,
             standing,
@@ -339,12 +339,24 @@ impl Change<'_> {
             standing,
         )?;
         self.explain(before.standing, standing, &changes);
-        let emails_changed = changes.contains_key("emails");
+        let account = account::derive(
+            &attributes,
+            Some(&before.resource),
+            self.schemas.custom_urn(),
+            self.entry,
+        );
+        let named = |name: &&str| changes.contains_key(*name);
+        let touched = Touched {
+            columns: standing != before.standing
+                || account != before.account
+                || ["userName", "displayName", "externalId"].iter().any(named),
+            emails: changes.contains_key("emails"),
+        };
         self.entry.changes = Some(changes);
         refuse_too_large(&attributes)?;
         let shown_as = before.display().to_owned();
         let user = User {
-            account: account::derive(&attributes, self.schemas.custom_urn(), self.entry),
+            account,
             resource: attributes,
             version: before.version + 1,
             standing,
@@ -356,7 +368,7 @@ impl Change<'_> {
             actor: &self.entry.actor,
             reason: event.reason(),
         };
-        users::update(self.connection, &user, emails_changed, author)?;
+        users::update(self.connection, &user, touched, author)?;
         let account = listed_account(self.connection, &user.id)?;
         self.entry.account(Some(&shown), Some(&account))?;
         if user.display() != shown_as {

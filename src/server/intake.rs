@@ -20,6 +20,7 @@ use super::client::TrustedProxies;
 use super::limits::Limits;
 use super::line::{Label, Line};
 use super::metrics::Meter;
+use super::outgoing::Outgoing;
 use crate::directory::Refusal;
 use crate::directory::audit::Origin;
 use crate::scim::{self, json};
@@ -28,15 +29,15 @@ use crate::scim::{self, json};
 const JSON_DEPTH: usize = 64;
 /// The header that carries the id under which the audit and the log know a request.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Bodies of a listener in memory at the same time, in KiB. As JSON values they take some twenty times that; further
-/// requests wait.
-const BODIES: usize = 8 * 1024;
+/// Bodies of a listener in memory at the same time, in KiB. As JSON values they take up to thirty times that (objects with
+/// short names; [`json::parse`] refuses what takes more): with the bulk requests less than 256 MiB. Further requests wait.
+const BODIES: usize = 4 * 1024;
 /// The same of bulk requests. Their room is another, because they keep it for a thousand changes: single changes must
 /// not wait for that.
-const BULK_BODIES: usize = 8 * 1024;
+const BULK_BODIES: usize = 4 * 1024;
 /// KiB that a bulk request takes at the least, so that few are under way at one time: what they have handed to the
 /// writer is all that a single change waits for.
-const BULK_SHARE: usize = 1024;
+const BULK_SHARE: usize = 512;
 /// Bytes of a body above which it is read as JSON on a thread of its own: it would keep other requests waiting for
 /// milliseconds.
 const LARGE: usize = 64 * 1024;
@@ -48,6 +49,8 @@ pub struct Intake {
     limits: Arc<Limits>,
     bodies: Room,
     bulk_bodies: Room,
+    /// The room for answers.
+    pub outgoing: Outgoing,
 }
 
 /// What a body asks for: which room it takes and how large it may be.
@@ -77,6 +80,7 @@ pub struct Begun {
     /// When it has to be answered.
     pub deadline: Instant,
     method: Method,
+    outgoing: Outgoing,
 }
 
 /// A body that was understood, and the room that it takes until its request is done.
@@ -96,6 +100,7 @@ impl Intake {
             limits: Arc::clone(&settings.limits),
             bodies: Room::new(BODIES, 1),
             bulk_bodies: Room::new(BULK_BODIES, BULK_SHARE),
+            outgoing: Outgoing::new(),
         }
     }
 
@@ -114,6 +119,7 @@ impl Intake {
             client,
             deadline: Instant::now() + self.limits.request,
             method,
+            outgoing: self.outgoing.clone(),
         }
     }
 
@@ -211,15 +217,21 @@ impl Room {
 }
 
 impl Begun {
-    /// The reply as it leaves: under the request's id, without a body where the method is HEAD. Its line is written.
-    /// `told` makes a reply of a failure and the id.
-    pub fn finish(
+    /// The reply as it leaves: under the request's id, without a body where the method is HEAD, with the room that it
+    /// needs. Its line is written. `told` makes a reply of a failure and the id.
+    pub async fn finish(
         self,
         answer: Result<Result<Reply, Failure>, Elapsed>,
         told: impl FnOnce(Failure, &str) -> Reply,
     ) -> Reply {
         let request_id = self.line.origin.request_id.clone();
-        let mut reply = match answer.unwrap_or_else(|_| Err(late())) {
+        let mut answer = answer.unwrap_or_else(|_| Err(late()));
+        if self.method != Method::HEAD
+            && let Ok(reply) = answer
+        {
+            answer = self.outgoing.place(reply).await;
+        }
+        let mut reply = match answer {
             Ok(reply) => {
                 self.line.end(reply.status().as_u16(), None);
                 reply

@@ -13,6 +13,7 @@ use tokio::{
     select,
     sync::{Semaphore, watch},
     task::{JoinError, JoinSet},
+    time::Instant,
 };
 use tracing::{error, info, warn};
 
@@ -23,6 +24,8 @@ use super::{
 
 /// Pause after a failed accept. Descriptors come back when connections end, not by asking at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Time without a failure after which a shortage is over: while it lasts, each connection that ends lets one in.
+const ACCEPT_AGAIN: Duration = Duration::from_secs(10);
 
 /// Answers the requests of a listener.
 pub trait Handler: Send + Sync + 'static {
@@ -55,12 +58,12 @@ pub async fn serve<H: Handler>(
     let drain = limits.drain;
     let shared = Arc::new(Shared { limits, handler });
     let mut connections = JoinSet::new();
-    let mut failing = false;
+    let mut failed = None;
     loop {
         // The place comes first: while all are taken, further clients wait in the kernel's queue and cost nothing here.
         let accepted = async {
             let place = Arc::clone(&places).acquire_owned().await;
-            (place, accept(&listener, &mut failing).await)
+            (place, accept(&listener, &mut failed).await)
         };
         let (place, (stream, peer)) = select! {
             accepted = accepted => accepted,
@@ -103,17 +106,19 @@ pub(super) async fn stopped(shutdown: &mut watch::Receiver<bool>) {
 }
 
 /// The next connection. A failure is logged once, however often it repeats: during a shortage that is ten times a second.
-async fn accept(listener: &TcpListener, failing: &mut bool) -> (TcpStream, SocketAddr) {
+/// `failed` is when that was last, until the shortage is over.
+async fn accept(listener: &TcpListener, failed: &mut Option<Instant>) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
             Ok(accepted) => {
-                if std::mem::take(failing) {
+                if failed.is_some_and(|at| at.elapsed() >= ACCEPT_AGAIN) {
+                    *failed = None;
                     info!("connections are accepted again");
                 }
                 return accepted;
             }
             Err(error) => {
-                if !std::mem::replace(failing, true) {
+                if failed.replace(Instant::now()).is_none() {
                     warn!(%error, "cannot accept a connection; trying again until it works");
                 }
                 tokio::time::sleep(ACCEPT_PAUSE).await;

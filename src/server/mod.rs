@@ -17,9 +17,11 @@ pub mod limits;
 mod line;
 pub mod listener;
 pub mod metrics;
+mod outgoing;
 pub mod probe;
 mod route;
 pub mod scim;
+mod sending;
 pub mod snapshots;
 pub mod syslog;
 pub mod systemd;
@@ -90,7 +92,7 @@ pub async fn serve(
         settings.snapshots.clone(),
     ));
     let scim = scim::Scim::new(Arc::clone(&directory), settings, Arc::clone(&metrics));
-    let admin = admin::Admin::new(Arc::clone(&directory), settings, metrics);
+    let admin = admin::Admin::new(Arc::clone(&directory), settings, metrics, shutdown.clone());
     let (scim, admin) = (Arc::new(scim), Arc::new(admin));
     let (scim_tls, admin_tls) = (certificate.scim(), certificate.admin());
     let limits = || Arc::clone(&settings.limits);

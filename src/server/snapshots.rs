@@ -23,7 +23,9 @@ pub async fn keep(directory: &Directory, plan: &Plan, mut shutdown: watch::Recei
     let watch: Watch = Arc::new(move |_| !*stopping.borrow());
     let stopped = shutdown.wait_for(|stop| *stop);
     tokio::pin!(stopped);
+    let mut place = None;
     loop {
+        drop(place.take());
         let wait = match directory.maintain_snapshots(plan, &watch).await {
             Ok(maintained) => {
                 if let Some((file, copied)) = maintained.made {
@@ -34,6 +36,7 @@ pub async fn keep(directory: &Directory, plan: &Plan, mut shutdown: watch::Recei
                         "snapshot"
                     );
                 }
+                place = Some(maintained.place);
                 maintained.next
             }
             Err(store::Error::Stopped) => return,

@@ -10,6 +10,8 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
 use super::audit::{Link, chain};
+use super::disk::{self, RESERVE};
+use super::examine::{self, Pages};
 use super::migrate::{PRESENT, Plan};
 use super::whole::{self, Unfinished};
 use super::{Error, open};
@@ -18,8 +20,6 @@ use super::{Error, open};
 const PAGES: i32 = 1024;
 /// Steps of SQLite between two such questions while a copy is verified.
 const STEPS: i32 = 100_000;
-/// What a copy leaves free on the disk that the database itself needs: its changes must go on.
-const RESERVE: u64 = 64 * 1024 * 1024;
 /// The file access of SQLite without locks: nobody else knows the file, and network file systems have none that work.
 const WITHOUT_LOCKS: &str = "unix-none";
 
@@ -52,21 +52,34 @@ pub struct Copied {
 /// Copies `database` to `file`: verified, complete by itself, for its owner alone, and under its name only then. Takes
 /// the place of a file that is there only if `replace`.
 pub fn make(database: &Path, file: &Path, replace: bool, watch: &Watch) -> Result<Copied, Error> {
-    if same(database, file) {
-        return Err(Error::file(
-            file,
-            "this is the database itself; name another file",
-        ));
-    }
-    if !replace && file.exists() {
-        return Err(Error::file(
-            file,
-            "is there already; name another file, or replace it with --force",
-        ));
-    }
+    place(database, file, replace).map_err(|what| Error::file(file, what))?;
     publish(database, file, replace, watch, |path, connection| {
         open::verify(path, connection, &PRESENT)
     })
+}
+
+/// Refuses a place for a copy of `database` where something else is or belongs.
+fn place(database: &Path, file: &Path, replace: bool) -> Result<(), &'static str> {
+    let beside = same(whole::directory(database), whole::directory(file));
+    let its_own =
+        beside && whole::companions(database).any(|own| own.file_name() == file.file_name());
+    if its_own || same(database, file) {
+        return Err("this is the database itself, or belongs to it; name another file");
+    }
+    match file.symlink_metadata() {
+        Err(_) => Ok(()),
+        Ok(_) if !replace => Err("is there already; name another file, or replace it with --force"),
+        Ok(found) if !found.is_file() => Err("is no regular file; name another"),
+        // As `mktemp` makes it.
+        Ok(found) if found.len() == 0 => Ok(()),
+        Ok(_) if !open::is_ours(file) => {
+            Err("is no Scimlite database; name another file, or remove it")
+        }
+        Ok(_) if whole::companions(file).any(|companion| companion.exists()) => {
+            Err("is a database in use; name another file")
+        }
+        Ok(_) => Ok(()),
+    }
 }
 
 /// Copies a database of the older schema `version` into the directory `copies`, under a name that says so.
@@ -155,7 +168,7 @@ pub fn copy(
     Ok(copy)
 }
 
-/// Looks at every page and every audit row of the copy at `path`, and at its schema by `schema`. Gives the end of its
+/// Looks at every page, reference, count and audit row of the copy at `path`, and at its schema by `schema`. Gives the end of its
 /// audit. What is broken was so in the file `of` which it is a copy.
 pub fn verified(
     path: &Path,
@@ -175,10 +188,9 @@ pub fn verified(
         false => Error::Stopped,
     };
     schema(&connection).map_err(stopped)?;
-    let integrity = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0));
-    let integrity: String = integrity.map_err(|error| stopped(broken(error.to_string())))?;
-    if integrity != "ok" {
-        return Err(stopped(broken(integrity)));
+    let fault = examine::fault(&connection, Pages::Whole);
+    if let Some(what) = fault.unwrap_or_else(|error| Some(error.to_string())) {
+        return Err(stopped(broken(what)));
     }
     match chain::verify(&connection, &[]).map_err(stopped)? {
         Ok(proof) => Ok(proof.head),
@@ -206,16 +218,13 @@ pub fn private(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
 /// Refuses a copy for which the disk has no room.
 fn room(bytes: u64, beside: Option<&Path>, target: &Path) -> Result<(), Error> {
     let directory = whole::directory(target);
-    let disk = rustix::fs::statvfs(directory).map_err(|error| Error::file(directory, error))?;
     let device = |path: &Path| path.metadata().map(|file| file.dev()).ok();
     let reserve = match beside {
         Some(beside) if device(beside) == device(directory) => RESERVE,
         _ => 0,
     };
-    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
     let needed = bytes.saturating_add(reserve);
-    // A file system that tells nothing of its size tells nothing of its room either.
-    if disk.f_blocks > 0 && free < needed {
+    if disk::free(directory)?.is_some_and(|free| free < needed) {
         return Err(Error::file(
             target,
             format!("needs {needed} bytes free on its disk; make room or choose another disk"),

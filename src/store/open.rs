@@ -1,7 +1,7 @@
 //! Making and opening the database file: permissions, pragmas, and the check that its schema is this program's.
 
 use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
 use super::migrate::{PRESENT, Plan};
-use super::whole::{self, Unfinished};
+use super::whole::{self, JOURNAL, Unfinished};
 use super::{Error, lock};
 
 /// The schema, the one truth about the tables.
@@ -29,7 +29,8 @@ pub fn create<E: From<Error>>(
     fill: impl FnOnce(&Connection) -> Result<(), E>,
 ) -> Result<(), E> {
     let _shared = lock::shared(path)?;
-    let unfinished = Unfinished::beside(path).map_err(|error| Error::file(path, error))?;
+    let failed = |error| Error::file(path, error);
+    let unfinished = Unfinished::beside(path).map_err(failed)?;
     let connection = Connection::open(unfinished.path()).map_err(Error::from)?;
     let version = PRESENT.version();
     let begin = format!(
@@ -42,9 +43,9 @@ pub fn create<E: From<Error>>(
     connection
         .close()
         .map_err(|(_, error)| Error::from(error))?;
-    unfinished
-        .publish(false)
-        .map_err(|error| Error::file(path, error).into())
+    whole::give_to_owner(unfinished.path(), whole::directory(path)).map_err(failed)?;
+    unfinished.publish(false).map_err(failed)?;
+    Ok(())
 }
 
 /// Opens the read-write connection, after the file has shown that it is this program's.
@@ -73,6 +74,16 @@ pub fn readable(path: &Path) -> Result<Connection, Error> {
 /// Opens a file that lies by itself, a backup, to read it. Where SQLite has put nothing beside it, it is read as it is:
 /// that works on a medium that cannot be written, and leaves nothing beside it.
 pub fn lone(path: &Path) -> Result<Connection, Error> {
+    let found = path.metadata().map_err(|error| Error::file(path, error))?;
+    if !found.is_file() {
+        return Err(Error::file(path, "is no regular file; name a backup"));
+    }
+    let journal = whole::with_suffix(path, JOURNAL);
+    if journal.metadata().is_ok_and(|found| found.len() > 0) {
+        let what =
+            "lies beside the backup: it was copied in the middle of a change; name another backup";
+        return Err(Error::file(&journal, what));
+    }
     if whole::companions(path).any(|companion| companion.exists()) {
         return readable(path);
     }
@@ -89,6 +100,15 @@ pub fn lone(path: &Path) -> Result<Connection, Error> {
     let connection = Connection::open_with_flags(uri, flags)?;
     connection.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;")?;
     Ok(connection)
+}
+
+/// Whether the file at `path` begins like a database of this program. Only that is looked at: it may be broken.
+pub fn is_ours(path: &Path) -> bool {
+    let mut header = [0; 72];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut header));
+    // Where SQLite has the number of the program: https://www.sqlite.org/fileformat.html, 1.3.
+    let id = APPLICATION_ID.to_be_bytes();
+    read.is_ok() && header.starts_with(b"SQLite format 3\0") && header.ends_with(id.split_at(4).1)
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {

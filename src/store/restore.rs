@@ -1,7 +1,6 @@
 //! A backup in the place of the database. At every moment there is one whole database under its name, the old one or
 //! the new one, and beside it nothing of the other that SQLite would play into it.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use super::audit::{self, Link};
 use super::backup::{self, Watch};
 use super::migrate::Plan;
 use super::whole::{self, Unfinished};
-use super::{Error, lock, open};
+use super::{Error, lock, open, snapshots};
 
 /// How long another program may still hold the old file.
 const WAIT: Duration = Duration::from_secs(2);
@@ -25,6 +24,8 @@ const KEPT: &str = "%Y%m%dT%H%M%S%.3fZ";
 pub struct Exchange {
     /// The end of the old database's audit; none if there was no database that can be read.
     pub before: Option<Link>,
+    /// The appliance of which the old database was, the mark of its snapshots; likewise.
+    pub replaced: Option<String>,
     /// The end of the backup's audit.
     pub after: Link,
     /// Version of the backup's schema, if that was migrated.
@@ -53,6 +54,7 @@ pub fn restore(
     let old = Old::take(database)?;
     let exchange = Exchange {
         before: old.head(),
+        replaced: old.appliance(),
         after,
         migrated_from,
     };
@@ -61,7 +63,11 @@ pub fn restore(
     transaction.commit()?;
     connection.close().map_err(|(_, error)| error)?;
     let failed = |error| Error::file(database, error);
-    give_to_owner(copy.path(), database).map_err(failed)?;
+    let model = match database.exists() {
+        true => database,
+        false => whole::directory(database),
+    };
+    whole::give_to_owner(copy.path(), model).map_err(failed)?;
     let kept = old.keep(database, at).map_err(failed)?;
     copy.publish(true).map_err(failed)?;
     Ok((exchange, kept))
@@ -75,14 +81,23 @@ fn prepared(
     plan: &Plan<'_>,
     watch: &Watch,
 ) -> Result<(Connection, Unfinished, Link, Option<i64>), Error> {
-    let source = open::lone(backup)?;
-    open::identify(backup, &source, plan)?;
+    let source = open::lone(backup)
+        .and_then(|source| open::identify(backup, &source, plan).map(|_| source))
+        // Nothing but this file was touched yet.
+        .map_err(|error| match error {
+            Error::Unavailable(what) => Error::Sqlite(what),
+            error => error,
+        })?;
     let copy = backup::copy(&source, None, database, watch)?;
     let head = backup::verified(copy.path(), backup, watch, |_| Ok(()))?;
     let connection = backup::private(copy.path(), OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.execute_batch("PRAGMA synchronous = FULL;")?;
     let found = plan.apply(backup, &connection, |_, _| Ok(()))?;
     open::verify(backup, &connection, plan)?;
+    // The file is this process's own, but its header can say so too.
+    if connection.is_readonly("main")? {
+        return Err(Error::Sqlite("its header lets nobody write".to_owned()));
+    }
     Ok((connection, copy, head, found))
 }
 
@@ -106,6 +121,7 @@ enum Old {
     /// One file, all of it, which nobody else can read or write until this is dropped.
     Whole {
         head: Option<Link>,
+        appliance: Option<String>,
         _connection: Connection,
     },
 }
@@ -128,6 +144,7 @@ impl Old {
         match taken.map_err(|error| (error.sqlite_error_code(), error)) {
             Ok(mode) if mode == "delete" => Ok(Self::Whole {
                 head: audit::head(&connection).ok(),
+                appliance: snapshots::appliance(&connection).ok(),
                 _connection: connection,
             }),
             Ok(_) | Err((Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked), _)) => {
@@ -150,6 +167,13 @@ impl Old {
         }
     }
 
+    fn appliance(&self) -> Option<String> {
+        match self {
+            Self::Whole { appliance, .. } => appliance.clone(),
+            Self::Missing | Self::Unreadable => None,
+        }
+    }
+
     /// Gives the old database a second name, and takes from beside the first whatever SQLite would play into the file
     /// that comes there. Durable before it comes back: the new file must not meet the old WAL, whatever happens.
     fn keep(&self, database: &Path, at: Timestamp) -> std::io::Result<Option<PathBuf>> {
@@ -166,17 +190,4 @@ impl Old {
         whole::sync(whole::directory(database))?;
         Ok(old.then_some(kept))
     }
-}
-
-/// Gives the file to whom the database belongs, or its directory where there is none: who restores may be another user
-/// than the one who serves.
-fn give_to_owner(file: &Path, database: &Path) -> std::io::Result<()> {
-    let owner = database
-        .metadata()
-        .or_else(|_| whole::directory(database).metadata())?;
-    let present = file.metadata()?;
-    if (owner.uid(), owner.gid()) == (present.uid(), present.gid()) {
-        return Ok(());
-    }
-    std::os::unix::fs::chown(file, Some(owner.uid()), Some(owner.gid()))
 }

@@ -1,14 +1,19 @@
 //! Snapshots: copies in a directory of their own, named by their instant, of which the last few are kept. Their files
-//! appear whole and never change. No other file in that directory is touched.
+//! appear whole and never change. A mark in that directory says whose they are: another appliance keeps away, which would
+//! take them for its own and remove them. No other file there is touched.
 
-use std::io::ErrorKind;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+use rusqlite::Connection;
+
 use super::backup::{self, Copied, Watch};
-use super::{Error, whole};
+use super::{Error, open, whole};
 
 /// Which snapshots there are to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,13 +32,21 @@ pub struct Maintained {
     pub made: Option<(PathBuf, Copied)>,
     /// Time until the next is due.
     pub next: Duration,
+    /// Keeps others away, also a copy of this appliance, as long as it is held.
+    pub place: File,
 }
 
 const PREFIX: &str = "scimlite-";
 const SUFFIX: &str = ".db";
+/// The mark. It is locked by the server that makes the snapshots.
+const MARK: &str = "scimlite.appliance";
+const ANOTHERS: &str = "another appliance makes its snapshots here; choose another `dir` under [backup]. If that one is gone for \
+                        good, or this one was made anew in its place, remove scimlite.appliance there";
+
 impl Plan {
     /// Makes a snapshot of `database` if one is due, and removes those that are too many. When one is due, the newest
-    /// that is there says, so that a restart makes none too many.
+    /// that is there says, so that a restart makes none too many. What an earlier look gave as the place has to be dropped
+    /// before.
     pub fn maintain(
         &self,
         database: &Path,
@@ -42,6 +55,7 @@ impl Plan {
     ) -> Result<Maintained, Error> {
         let failed = |error| Error::file(&self.directory, error);
         whole::make_directory(&self.directory).map_err(failed)?;
+        let place = self.take(&appliance(&open::readable(database)?)?)?;
         whole::sweep(&self.directory, |name| taken_at(name).is_some()).map_err(failed)?;
         let newest = newest(&self.present().map_err(failed)?, now);
         let age = newest.map(|at| now.duration_since(at).unsigned_abs());
@@ -54,11 +68,71 @@ impl Plan {
             }
         };
         self.prune(now).map_err(failed)?;
-        Ok(Maintained { made, next })
+        Ok(Maintained { made, next, place })
     }
 
-    /// When the newest snapshot was taken, not counting those of a clock that was ahead of `now`.
-    pub fn newest(&self, now: Timestamp) -> Result<Option<Timestamp>, Error> {
+    /// Refuses a directory in which another appliance than `appliance` makes its snapshots.
+    pub fn allowed(&self, appliance: &str) -> Result<(), Error> {
+        let mark = self.directory.join(MARK);
+        match std::fs::read_to_string(&mark) {
+            Ok(owner) => self.judge(&owner, appliance),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            // For those to say who make the directory.
+            Err(error) if error.kind() == ErrorKind::NotADirectory => Ok(()),
+            Err(error) => Err(Error::file(&mark, error)),
+        }
+    }
+
+    /// Lets the directory go that is marked for `appliance`, whose database another one replaces.
+    pub fn release(&self, appliance: &str) -> Result<(), Error> {
+        let mark = self.directory.join(MARK);
+        match std::fs::read_to_string(&mark) {
+            Ok(owner) if owner.trim_end() == appliance => {
+                std::fs::remove_file(&mark).map_err(|error| Error::file(&mark, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// An empty mark is of nobody: whoever made it was cut off.
+    fn judge(&self, owner: &str, appliance: &str) -> Result<(), Error> {
+        match owner.trim_end() {
+            owner if owner.is_empty() || owner == appliance => Ok(()),
+            _ => Err(self.anothers()),
+        }
+    }
+
+    fn anothers(&self) -> Error {
+        Error::InUse {
+            path: self.directory.display().to_string(),
+            what: ANOTHERS,
+        }
+    }
+
+    /// Takes the directory for `appliance`, marks it if nobody has, and keeps others away until the file is dropped.
+    fn take(&self, appliance: &str) -> Result<File, Error> {
+        let path = self.directory.join(MARK);
+        let failed = |error| Error::file(&path, error);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let mut mark = options.mode(0o600).open(&path).map_err(failed)?;
+        // Some network file systems have no locks; the content decides there alone.
+        if let Err(TryLockError::WouldBlock) = mark.try_lock() {
+            return Err(self.anothers());
+        }
+        let mut owner = String::new();
+        mark.read_to_string(&mut owner).map_err(failed)?;
+        self.judge(&owner, appliance)?;
+        if owner.is_empty() {
+            writeln!(mark, "{appliance}").map_err(failed)?;
+            mark.sync_all().map_err(failed)?;
+        }
+        Ok(mark)
+    }
+
+    /// When the newest snapshot of `appliance` was taken, not counting those of a clock that was ahead of `now`.
+    pub fn newest(&self, appliance: &str, now: Timestamp) -> Result<Option<Timestamp>, Error> {
+        self.allowed(appliance)?;
         match self.present() {
             Ok(present) => Ok(newest(&present, now)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -88,6 +162,11 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+/// What tells the appliance behind `connection` from others: when it was made. A restored backup keeps it.
+pub fn appliance(connection: &Connection) -> Result<String, Error> {
+    Ok(connection.query_row("SELECT created FROM appliance", [], |row| row.get(0))?)
 }
 
 /// The instant of the newest. One from the future is of a clock that was wrong; it puts nothing off.

@@ -138,9 +138,10 @@ impl User {
     }
 }
 
-/// `text` with each of `? * / \ < >` replaced by `_` (design §3.1).
+/// `text` with each of `? * / \ < >` replaced by `_` (design §3.1), and each control character, which would end a line
+/// or a text in the programs that read accounts.
 pub fn sanitised(text: &str) -> String {
-    text.replace(['?', '*', '/', '\\', '<', '>'], "_")
+    text.replace(|c: char| c.is_control() || "?*/\\<>".contains(c), "_")
 }
 
 /// The key of the account's name that a userName gives.
@@ -320,7 +321,7 @@ pub struct Author<'a> {
 
 /// Adds a user and tells its row number. Where it is preserved, `author` did that.
 pub fn insert(connection: &Connection, user: &User, author: Author<'_>) -> Result<i64, Error> {
-    write(
+    let seq = write(
         connection,
         "INSERT INTO user (id, resource, user_name_key, username_key, display_name_key, external_id, version, username,
              email, name, upn, status, preserved_by, preserved_at, preserved_actor, preserved_reason, profile,
@@ -334,18 +335,61 @@ pub fn insert(connection: &Connection, user: &User, author: Author<'_>) -> Resul
              iif(:scim_visible, NULL, (SELECT audit_seq + 1 FROM appliance)), :legal_hold, :created, :modified)
          RETURNING seq",
         user,
-        true,
         author,
-    )
+    )?;
+    insert_emails(connection, seq, user)?;
+    Ok(seq)
 }
 
-/// Writes a user over the row with its id. Where it is preserved as it was not before, `author` did that.
+/// What of a user's row a change touches besides its resource, its version and its instant. Columns that are set have
+/// their indexes written again, whether or not they differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Touched {
+    /// Any other column.
+    pub columns: bool,
+    /// The addresses.
+    pub emails: bool,
+}
+
+impl Touched {
+    /// Columns alone: what an administrator does.
+    pub const COLUMNS: Self = Self {
+        columns: true,
+        emails: false,
+    };
+}
+
+/// Writes a user over its row. Where it is preserved as it was not before, `author` did that.
 pub fn update(
     connection: &Connection,
     user: &User,
-    emails_changed: bool,
+    touched: Touched,
     author: Author<'_>,
-) -> Result<i64, Error> {
+) -> Result<(), Error> {
+    if touched.columns {
+        update_columns(connection, user, author)?;
+    } else {
+        connection
+            .prepare_cached(
+                "UPDATE user SET resource = ?2, version = ?3, modified = ?4 WHERE seq = ?1",
+            )?
+            .execute((
+                user.seq,
+                text::object(&user.resource)?,
+                user.version,
+                text::instant(user.modified),
+            ))?;
+    }
+    if touched.emails {
+        connection
+            .prepare_cached("DELETE FROM user_email WHERE user = ?1")?
+            .execute([user.seq])?;
+        insert_emails(connection, user.seq, user)?;
+    }
+    Ok(())
+}
+
+fn update_columns(connection: &Connection, user: &User, author: Author<'_>) -> Result<i64, Error> {
     write(
         connection,
         "UPDATE user SET resource = :resource, user_name_key = :user_name_key, username_key = :username_key,
@@ -362,20 +406,19 @@ pub fn update(
              legal_hold = :legal_hold, created = :created, modified = :modified
          WHERE id = :id RETURNING seq",
         user,
-        emails_changed,
         author,
     )
 }
 
+/// Runs a statement that sets all columns of a row of `user`; its number.
 fn write(
     connection: &Connection,
     sql: &str,
     user: &User,
-    emails: bool,
     author: Author<'_>,
 ) -> Result<i64, Error> {
     let user_name = user.text("userName").unwrap_or_default();
-    let seq: i64 = connection.prepare_cached(sql)?.query_row(
+    Ok(connection.prepare_cached(sql)?.query_row(
         named_params! {
             ":id": user.id,
             ":resource": text::object(&user.resource)?,
@@ -405,16 +448,14 @@ fn write(
             ":modified": text::instant(user.modified),
         },
         |row| row.get(0),
-    )?;
-    if emails {
-        connection
-            .prepare_cached("DELETE FROM user_email WHERE user = ?1")?
-            .execute([seq])?;
-        let mut insert = connection
-            .prepare_cached("INSERT INTO user_email (user, value_key) VALUES (?1, ?2)")?;
-        for key in user.email_keys() {
-            insert.execute((seq, key))?;
-        }
+    )?)
+}
+
+fn insert_emails(connection: &Connection, seq: i64, user: &User) -> Result<(), Error> {
+    let mut insert =
+        connection.prepare_cached("INSERT INTO user_email (user, value_key) VALUES (?1, ?2)")?;
+    for key in user.email_keys() {
+        insert.execute((seq, key))?;
     }
-    Ok(seq)
+    Ok(())
 }

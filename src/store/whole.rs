@@ -4,14 +4,16 @@
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Error, ErrorKind, Result};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
 /// What SQLite puts beside a database. Any of it that meets another database under the same name would be played into
 /// that one.
-pub const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
+pub const COMPANIONS: [&str; 3] = ["-wal", "-shm", JOURNAL];
+/// The one of them that undoes a change which was cut off.
+pub const JOURNAL: &str = "-journal";
 /// Between the name of a file and the process that makes it.
 const UNFINISHED: &str = ".new-";
 
@@ -143,6 +145,15 @@ pub fn sync(directory: &Path) -> Result<()> {
         Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
         synced => synced,
     }
+}
+
+/// Gives `file` to whom `model` belongs: who makes it may be another user than the one who serves.
+pub fn give_to_owner(file: &Path, model: &Path) -> Result<()> {
+    let (owner, present) = (model.metadata()?, file.metadata()?);
+    if (owner.uid(), owner.gid()) == (present.uid(), present.gid()) {
+        return Ok(());
+    }
+    std::os::unix::fs::chown(file, Some(owner.uid()), Some(owner.gid()))
 }
 
 /// Makes a directory, and those above it that are missing, for its owner alone.

@@ -171,6 +171,18 @@ fn mappings() -> Vec<Act> {
             "/mappings/G/move",
             json!({"to": 9}),
         ),
+        (
+            &["mapping", "move", "G", "--to", "down"],
+            "POST",
+            "/mappings/G/move",
+            json!({"to": "down"}),
+        ),
+        (
+            &["mapping", "move", "G", "--to", "up"],
+            "POST",
+            "/mappings/G/move",
+            json!({"to": "up"}),
+        ),
         (&["mapping", "list"], "GET", "/mappings", Value::Null),
         (
             &["mapping", "remove", "G"],

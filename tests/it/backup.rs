@@ -162,17 +162,56 @@ fn a_command_leaves_one_file() {
 fn a_backup_replaces_a_file_only_when_it_is_told_to() {
     let home = Home::new();
     let file = home.beside("backup.db");
-    std::fs::write(&file, "a letter").unwrap();
-    let stderr = refused(&home.cli(["backup", text(&file)]));
-    assert!(stderr.contains("--force"), "{stderr}");
-    assert_eq!(std::fs::read(&file).unwrap(), b"a letter");
-    assert!(
-        home.cli(["backup", text(&file), "--force"])
-            .status
-            .success()
-    );
-    whole(&file);
+    std::fs::write(&file, "").unwrap();
+    for _ in 0..2 {
+        let stderr = refused(&home.cli(["backup", text(&file)]));
+        assert!(stderr.contains("--force"), "{stderr}");
+        let forced = home.cli(["backup", text(&file), "--force"]);
+        assert!(forced.status.success());
+        whole(&file);
+    }
     assert_eq!(names(&home.beside("")), ["backup.db", "data"]);
+}
+
+/// Not by force either: what is no backup is not replaced by one.
+#[test]
+fn a_backup_replaces_nothing_but_a_backup() {
+    let home = Home::new();
+    let data = home.data();
+    let [letter, link, pipe, live] =
+        ["letter", "link", "pipe", "live.db"].map(|name| home.beside(name));
+    std::fs::write(&letter, "a letter to a friend\n".repeat(50)).unwrap();
+    std::os::unix::fs::symlink(&letter, &link).unwrap();
+    let mut made = Command::new("mkfifo");
+    made.arg(&pipe);
+    assert!(run(made).status.success());
+    assert!(cp(&home.database(), &live));
+    std::fs::write(home.beside("live.db-wal"), "").unwrap();
+    let [wal, shm, journal] = companions(&home.database());
+    // From its first opening on, the database says that it is in WAL mode.
+    home.cli_json(["user", "list"]);
+    let before = home.files();
+    let roundabout = data.join("../data/scimlite.db-wal");
+    for file in [
+        &letter,
+        &link,
+        &pipe,
+        &live,
+        &data.join("server.key"),
+        &data.join("scimlite.toml"),
+        &wal,
+        &shm,
+        &journal,
+        &roundabout,
+        Path::new("/dev/full"),
+    ] {
+        let stderr = refused(&home.cli(["backup", text(file), "--force"]));
+        assert!(stderr.contains(text(file)), "{stderr}");
+        assert!(home.files() == before, "{}", file.display());
+    }
+    let stderr = refused(&home.cli(["backup", text(&wal)]));
+    assert!(stderr.contains("the database itself"), "{stderr}");
+    assert!(std::fs::read(&letter).unwrap().starts_with(b"a letter"));
 }
 
 #[test]

@@ -277,3 +277,107 @@ fn what_is_in_force_is_shown_with_where_it_comes_from() {
     };
     assert_eq!(values(&again), values(&listed));
 }
+
+/// What ends `serve`, or takes from what it does, is found before.
+#[test]
+fn what_the_configuration_names_has_to_be_there() {
+    for (configuration, check, says) in [
+        (
+            "[audit]\nsyslog = 'tls://siem.example.test'\nsyslog_ca = 'missing.pem'",
+            "syslog",
+            "missing.pem",
+        ),
+        (
+            "[backup]\ndir = 'scimlite.db/snapshots'",
+            "backup",
+            "it is no directory",
+        ),
+        (
+            "[audit]\nanchor_file = 'nowhere/anchor.json'",
+            "anchor",
+            "cannot write into",
+        ),
+        ("[audit]\nanchor_file = '.'", "anchor", "is no regular file"),
+    ] {
+        let home = Home::new().configured(configuration);
+        let findings = self::check(&home);
+        let failed = of(&findings, "fail");
+        assert!(
+            matches!(failed[..], [(found, text)] if found == check && text.contains(says)),
+            "{configuration}: {findings:#?}"
+        );
+    }
+    let home = Home::new().configured("[backup]\ndir = 'scimlite.db/snapshots'\nkeep = 0");
+    assert_eq!(of(&check(&home), "fail"), []);
+}
+
+#[test]
+fn both_listeners_need_a_port() {
+    let home = Home::new();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let (all, one) = (format!("0.0.0.0:{port}"), format!("127.0.0.1:{port}"));
+    let args = ["check", "--json", "--listen", &all, "--admin-listen", &one];
+    let findings = found(&home.cli(args));
+    let failed = of(&findings, "fail");
+    assert!(
+        matches!(failed[..], [("ports", text)] if text.contains(&one)),
+        "{findings:#?}"
+    );
+}
+
+/// Whoever is root reads every file, the service does not.
+#[test]
+fn what_the_user_of_the_service_cannot_read_is_a_warning() {
+    let home = Home::new();
+    let data = home.data();
+    // Another than root cannot do what this is about.
+    if std::os::unix::fs::chown(&data, Some(65534), Some(65534)).is_err() {
+        return;
+    }
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(home.beside(""), open).unwrap();
+    let files = ["scimlite.toml", "scimlite.db", "server.crt", "server.key"];
+    let findings = check(&home);
+    let warned = of(&findings, "warn");
+    for name in files {
+        let one =
+            |found: &(&str, &str)| found.1.contains(&format!("{name} cannot be used by user"));
+        assert!(warned.iter().any(one), "{name}: {findings:#?}");
+    }
+    // What is made now belongs to that user.
+    for name in files {
+        std::fs::remove_file(data.join(name)).unwrap();
+    }
+    home.cli_json(["init"]);
+    assert!(
+        home.cli(["cert", "self-signed", "--force"])
+            .status
+            .success()
+    );
+    let findings = check(&home);
+    let denied = |found: &(&str, &str)| found.1.contains("cannot be used");
+    assert!(!of(&findings, "warn").iter().any(denied), "{findings:#?}");
+}
+
+/// Only the service has its credentials in its environment.
+#[test]
+fn the_credentials_of_the_running_server_count() {
+    let home = Home::new().configured("[tls]\nkey = 'elsewhere.pem'");
+    let credentials = home.data().join("credentials");
+    std::fs::create_dir(&credentials).unwrap();
+    std::fs::rename(home.data().join("server.key"), credentials.join("tls.key")).unwrap();
+    let mut app = TestApp::on(home, |command| {
+        command.env("CREDENTIALS_DIRECTORY", &credentials);
+    });
+    let certificate = |app: &TestApp| {
+        let findings = check(app);
+        let failed = of(&findings, "fail").into_iter();
+        failed.filter(|(check, _)| *check == "certificate").count()
+    };
+    assert_eq!(certificate(&app), 0);
+    assert!(app.cli(["status"]).status.success());
+    app.stop();
+    assert_eq!(certificate(&app), 1);
+}

@@ -206,6 +206,24 @@ async fn a_second_server_on_a_directory_is_refused_and_the_first_goes_on() {
 }
 
 #[test]
+fn init_takes_no_host_that_no_certificate_can_have() {
+    let root = TempDir::new().unwrap();
+    let data = root.path().join("data");
+    let init = |host: &str| {
+        let mut command = scimlite(["init", "--host", host, "--json", "--data"]);
+        command.arg(&data);
+        run(command)
+    };
+    for host in ["bad host", "", "x/y", "host:8443"] {
+        let output = init(host);
+        assert_eq!(output.status.code(), Some(2), "{host}: {output:?}");
+        assert!(!data.exists(), "{host}");
+    }
+    let made = json(&init("good.example.test"));
+    assert_eq!(made["tenant_url"], "https://good.example.test:8443/scim");
+}
+
+#[test]
 fn a_user_to_test_may_begin_with_a_byte_order_mark() {
     let home = Home::new();
     let file = home.beside("user.json");

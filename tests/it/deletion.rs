@@ -100,6 +100,8 @@ async fn what_is_preserved_for_too_long_is_deleted_by_command() {
     let left = app.cli_json(["user", "list"]);
     assert_eq!(ids(&left), [&*held, &*other]);
     assert_eq!(app.cli_json(["user", "auto-delete"]), json!([]));
+    let (action, verdict, ..) = last_row(&app);
+    assert_eq!((&*action, &*verdict), ("account.auto_delete", "unchanged"));
 
     app.cli_json(["user", "release", &held]);
     app.cli_json(["user", "auto-delete"]);

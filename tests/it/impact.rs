@@ -11,7 +11,10 @@ const CUSTOM: &str = "urn:ietf:params:scim:schemas:extension:Druva:2.0:User";
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 
 /// Filter of a mapping that looks at what is kept.
-const SALES: &str = "department eq \"Sales\"";
+const SALES: &str =
+    "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department eq \"Sales\"";
+const LAW: &str =
+    "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department eq \"Law\"";
 
 /// A profile and a storage beside the default ones.
 fn furnished() -> TestApp {
@@ -219,7 +222,7 @@ async fn what_was_dropped_makes_the_answer_unknown() {
 
     // What is sure above it is sure.
     let moved = impact(&app, &["--move", "S", "--to", "1"]);
-    assert_eq!(tally(&moved), json!({"moved": 1, "unknown": 1}));
+    assert_eq!(tally(&moved), json!({"unchanged": 1, "unknown": 1}));
     assert_eq!(
         takes(&moved),
         json!([["S", 1, 0], ["city", 0, 1], ["Default", 0, 1]])
@@ -272,6 +275,19 @@ async fn a_test_of_a_file_is_as_sure_as_a_creation() {
     assert_eq!(row["mapping"], "active");
 }
 
+/// What a reclassification tells that refuses somebody: its exit code says so, with one line.
+fn refusing(app: &TestApp, args: &[&str]) -> Value {
+    let args = ["user", "reclassify", "--json"].iter().chain(args);
+    let output = app.cli(args.copied());
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("2 accounts") && said.lines().count() == 1,
+        "{said}"
+    );
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
 #[tokio::test]
 async fn a_dry_run_shows_what_the_real_one_does() {
     let app = furnished();
@@ -304,24 +320,18 @@ async fn a_dry_run_shows_what_the_real_one_does() {
     app.cli_json(["user", "edit", &ids[5], "--quota-gb", "3"]);
     let gina = person(&app, "gina", "Sales").await;
     let to = ["--profile", "Default", "--storage", "Old"];
-    app.cli_json(
-        [
-            &["mapping", "add", "law", "--filter", "department eq \"Law\""],
-            &to[..],
-        ]
-        .concat(),
-    );
+    app.cli_json([&["mapping", "add", "law", "--filter", LAW], &to[..]].concat());
     app.cli_json(["storage", "edit", "Old", "--disable"]);
     app.cli_json(add("S", ["--filter", SALES]));
 
     let before = app.rows("SELECT * FROM user ORDER BY seq", []);
-    let dry = app.cli_json(["user", "reclassify", "--all", "--dry-run"]);
+    let dry = refusing(&app, &["--all", "--dry-run"]);
     assert_eq!(app.rows("SELECT * FROM user ORDER BY seq", []), before);
     assert_eq!(audited(&app, "account.reclassify"), [] as [Value; 0]);
     assert_eq!(tally(&dry), tally(&impact(&app, &[])), "as the impact says");
     assert_eq!(tally(&dry), json!({"moved": 4, "refused": 2, "by_hand": 1}));
 
-    let mut real = app.cli_json(["user", "reclassify", "--all"]);
+    let mut real = refusing(&app, &["--all"]);
     assert_eq!(real["dry_run"], false);
     real["dry_run"] = true.into();
     assert_eq!(real, dry);
@@ -389,13 +399,79 @@ async fn a_moved_account_has_a_row_that_says_why() {
     );
     assert_eq!(app.account(&bela)["profile"], "Default");
 
-    // Again: nothing to do, no row.
+    // Again: nothing to do, which the act's own row says.
     let again = app.cli_json(["user", "reclassify", "--all"]);
     assert_eq!(
         (&again["accounts"], tally(&again)),
         (&json!([]), json!({"unchanged": 2}))
     );
-    assert_eq!(audited(&app, "account.reclassify").len(), 1);
+    let rows = audited(&app, "account.reclassify");
+    assert_eq!(
+        (rows.len(), &rows[1]["verdict"], &rows[1]["target_id"]),
+        (2, &json!("unchanged"), &Value::Null)
+    );
+    assert!(
+        rows[1]["reason"]
+            .as_str()
+            .unwrap()
+            .contains("2 as they should be")
+    );
+}
+
+#[tokio::test]
+async fn another_name_of_a_mapping_moves_nobody() {
+    let app = furnished();
+    let anna = person(&app, "anna", "Sales").await;
+    app.cli_json(["mapping", "edit", "Default", "--name", "Everybody"]);
+    let before = app.account(&anna);
+    assert_eq!(tally(&impact(&app, &[])), json!({"unchanged": 1}));
+    let told = app.cli_json(["user", "reclassify", "--all"]);
+    assert_eq!(tally(&told), json!({"unchanged": 1}));
+    assert_eq!(app.account(&anna), before);
+
+    // One that was given the same place by hand follows the mappings again once it is named.
+    let bela = person(&app, "bela", "Sales").await;
+    for profile in ["Sales", "Default"] {
+        app.cli_json(["user", "edit", &bela, "--profile", profile]);
+    }
+    let told = app.cli_json(["user", "reclassify", &bela]);
+    assert_eq!(tally(&told), json!({"moved": 1}));
+    assert_eq!(
+        app.cli_json(["user", "show", &bela])["mapping"],
+        "Everybody"
+    );
+}
+
+#[tokio::test]
+async fn many_move_at_once_each_with_its_row() {
+    let app = furnished();
+    for number in 0..40 {
+        person(&app, &format!("user{number}"), "Sales").await;
+    }
+    app.cli_json(["profile", "edit", "Sales", "--max-users", "30"]);
+    app.cli_json(add("S", ["--filter", SALES]));
+    let output = app.cli(["user", "reclassify", "--all", "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(tally(&told), json!({"moved": 30, "refused": 10}));
+    let emails = told["accounts"].as_array().unwrap().iter();
+    let expected = (0..40).map(|number| format!("user{number}@example.test"));
+    assert!(
+        emails
+            .map(|told| told["email"].as_str().unwrap().to_owned())
+            .eq(expected),
+        "the oldest go first"
+    );
+    for told in told["accounts"].as_array().unwrap() {
+        let profile = match told["outcome"].as_str().unwrap() {
+            "moved" => "Sales",
+            _ => "Default",
+        };
+        let account = app.account(told["id"].as_str().unwrap());
+        assert_eq!(account["profile"], profile);
+    }
+    assert_eq!(audited(&app, "account.reclassify").len(), 40);
+    app.cli_json(["audit", "verify"]);
 }
 
 #[tokio::test]
@@ -424,7 +500,7 @@ async fn nobody_else_moves_an_account() {
 async fn whom_no_mapping_takes_and_what_cannot_be_known_stays() {
     let app = furnished();
     let anna = person(&app, "anna", "Sales").await;
-    app.cli_json(add("S", ["--filter", "department eq \"Law\""]));
+    app.cli_json(add("S", ["--filter", LAW]));
     app.cli_json(["mapping", "remove", "Default"]);
     let told = app.cli_json(["user", "reclassify", "--all"]);
     assert_eq!(tally(&told), json!({"unmatched": 1}));
@@ -436,9 +512,11 @@ async fn whom_no_mapping_takes_and_what_cannot_be_known_stays() {
         (json!({"unknown": 1}), &json!([]))
     );
     assert_eq!(app.account(&anna)["profile"], "Default");
-    assert_eq!(audited(&app, "account.reclassify"), [] as [Value; 0]);
     let why = refused(&app, ["user", "reclassify", &anna, "nobody"]);
     assert!(why.contains("nobody"), "{why}");
+    let rows = audited(&app, "account.reclassify");
+    let verdicts: Vec<_> = rows.iter().map(|row| &row["verdict"]).collect();
+    assert_eq!(verdicts, ["unchanged", "unchanged", "refused"]);
 }
 
 #[tokio::test]

@@ -104,10 +104,6 @@ async fn what_takes_nobody_or_cannot_be_is_refused() {
             "no",
         ),
         (vec!["mapping", "move", "Default", "--to", "2"], "places"),
-        (
-            vec!["mapping", "move", "Default", "--to", "aside"],
-            "up or down",
-        ),
         (vec!["mapping", "edit", "nobody", "--name", "x"], "nobody"),
         (vec!["mapping", "remove", "nobody"], "nobody"),
     ] {
@@ -118,6 +114,10 @@ async fn what_takes_nobody_or_cannot_be_is_refused() {
     for args in [
         &["mapping", "edit", "Default", "--filter", "title pr"][..],
         &["mapping", "edit", "Default", "--values", "x"],
+        &["mapping", "edit", "Default"],
+        &["profile", "edit", "Default"],
+        &["storage", "edit", "Default"],
+        &["mapping", "move", "Default", "--to", "aside"],
         &adding("x", &["--any", "--filter", "title pr"]),
         &adding("x", &["--attribute", "department"]),
         &adding("x", &[]),
@@ -171,6 +171,52 @@ fn an_administrator_is_warned_with_every_look_and_every_change() {
     );
     let nobody = "mapping \"T\" has no values and takes nobody";
     assert!(warned(&home, &["mapping", "list"]).contains(nobody));
+}
+
+#[test]
+fn a_condition_that_cannot_be_what_was_meant_is_warned_of() {
+    let home = Home::new();
+    let core = "urn:ietf:params:scim:schemas:core:2.0:User";
+    let custom = "urn:ietf:params:scim:schemas:extension:Druva:2.0:User";
+    for (whom, warns) in [
+        (&["--filter", "groups.value eq \"x\""][..], true),
+        (&["--filter", "not (ID pr) or title pr"], true),
+        (&["--filter", "meta.created pr"], true),
+        (&["--filter", "password pr"], true),
+        (&["--filter", "schemas eq \"x\""], true),
+        (&["--filter", &format!("{core}:id pr")], true),
+        (&["--filter", &format!("{custom}:id pr")], false),
+        (&["--filter", "externalId pr and manager.value pr"], false),
+        (&["--attribute", "id", "--values", "x"], true),
+        (&["--attribute", "groups", "--values", "x"], true),
+        (&["--attribute", "password", "--values", "x"], true),
+        (&["--attribute", "meta", "--values", "x"], true),
+        (&["--attribute", "schemas", "--values", "x"], true),
+        (&["--attribute", "name.givenName", "--values", "x"], true),
+        (&["--attribute", "name", "--values", "x"], true),
+        (
+            &["--attribute", &format!("{custom}:id"), "--values", "x"],
+            false,
+        ),
+        (&["--attribute", "manager", "--values", "x"], false),
+        (&["--attribute", "emails", "--values", "x"], false),
+        (&["--attribute", "desk.floor", "--values", "x"], false),
+    ] {
+        let mut args = adding("x", whom);
+        args.push("--dry-run");
+        let said = warned(&home, &args);
+        assert_eq!(
+            said.contains("mapping \"x\" looks "),
+            warns,
+            "{whom:?} {said}"
+        );
+    }
+    home.sql(
+        "INSERT INTO mapping (position, name, filter, profile, storage, activation_email)
+              VALUES (-1, 'broken', 'title eq', 1, 1, 0)",
+    );
+    let said = warned(&home, &["mapping", "list"]);
+    assert!(said.contains("mapping \"broken\" cannot decide"), "{said}");
 }
 
 #[tokio::test]

@@ -193,9 +193,36 @@ fn what_cannot_be_restored_leaves_all_as_it_was() {
             .execute_batch(statements)
             .unwrap()
     };
+    let flip = |at: usize| {
+        let mut flipped = content.clone();
+        flipped[at] ^= 0x40;
+        std::fs::write(&bad, flipped).unwrap();
+    };
+    let [_, _, journal] = companions(&bad);
     type Harm<'a> = &'a dyn Fn();
-    let harms: [(&str, Harm); 9] = [
+    let harms: [(&str, Harm); 17] = [
         ("newer", &|| change("PRAGMA user_version = 99")),
+        ("scimlite-schema-1-", &|| change("PRAGMA user_version = 2")),
+        ("a row of mapping refers to none of profile", &|| {
+            change("PRAGMA foreign_keys = OFF; DELETE FROM profile")
+        }),
+        ("profile Default counts other accounts", &|| {
+            change("UPDATE profile SET preserved_accounts = 3")
+        }),
+        ("storage Default counts other accounts", &|| {
+            change("UPDATE storage SET active_accounts = 3")
+        }),
+        ("bad.db: broken", &|| flip(18)),
+        ("bad.db", &|| flip(16)),
+        ("bad.db-journal: lies beside", &|| {
+            std::fs::write(&journal, "junk").unwrap()
+        }),
+        ("bad.db: is no regular file", &|| {
+            std::fs::remove_file(&bad).unwrap();
+            let mut pipe = std::process::Command::new("mkfifo");
+            pipe.arg(&bad);
+            assert!(crate::home::run(pipe).status.success());
+        }),
         ("not a Scimlite database", &|| {
             change("PRAGMA application_id = 7")
         }),
@@ -222,12 +249,16 @@ fn what_cannot_be_restored_leaves_all_as_it_was() {
     ];
     let before = home.files();
     for (said, harm) in harms {
+        let _ = std::fs::remove_file(&bad);
+        let _ = std::fs::remove_file(&journal);
         std::fs::write(&bad, &content).unwrap();
         harm();
         let stderr = refused(&restore(&home, &bad));
         assert!(stderr.contains(said), "{said}: {stderr}");
         assert!(home.files() == before, "{said}");
     }
+    let stderr = refused(&restore(&home, &home.beside("")));
+    assert!(stderr.contains("is no regular file"), "{stderr}");
     let stderr = refused(&restore(&home, &home.database()));
     assert!(stderr.contains("itself"), "{stderr}");
     assert!(home.files() == before);

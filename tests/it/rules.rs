@@ -15,19 +15,20 @@ const OTHER: &str = "urn:ietf:params:scim:schemas:extension:contoso:2.0:User";
 /// What a person hears whom no mapping takes.
 const NONE: &str = "None of the SCIM Mapping matched to create user";
 
-/// Name, attribute and values of a mapping; without an attribute it takes any user.
+/// Name, attribute and values of a mapping; without values a filter, and without that any user.
 type Mapping<'a> = (&'a str, &'a str, &'a [&'a str]);
 
 /// Puts these mappings, the top first, in the place of all others.
 fn arrange(app: &TestApp, mappings: &[Mapping<'_>]) {
     let mut sql = "DELETE FROM mapping;".to_owned();
     for (position, (name, attribute, values)) in mappings.iter().enumerate() {
-        let condition = match *attribute {
-            "" => "NULL, NULL".to_owned(),
-            _ => format!("'{attribute}', '{}'", json!(values)),
+        let condition = match (*attribute, values.is_empty()) {
+            ("", _) => "NULL, NULL, NULL".to_owned(),
+            (filter, true) => format!("NULL, NULL, '{filter}'"),
+            (attribute, false) => format!("'{attribute}', '{}', NULL", json!(values)),
         };
         sql.push_str(&format!(
-            "INSERT INTO mapping (position, name, attribute, \"values\", profile, storage, activation_email)
+            "INSERT INTO mapping (position, name, attribute, \"values\", filter, profile, storage, activation_email)
              VALUES ({position}, '{name}', {condition}, 1, 1, 0);"
         ));
     }
@@ -235,11 +236,231 @@ async fn a_mapping_looks_for_one_of_its_values_under_its_name() {
             true,
         ),
         ("active", &["true"], json!({}), true),
+        // What is unknown stands at the root also where it is sent under the URN of the core schema.
+        ("city", &["X"], json!({(of(CORE, "city")): "X"}), true),
+        ("city", &["X"], json!({(CORE): {"city": "X"}}), true),
+        (
+            &of(CORE, "city"),
+            &["X"],
+            json!({(CORE): {"city": "X"}}),
+            true,
+        ),
+        (
+            "city",
+            &["X"],
+            json!({(CUSTOM): {"city": "Y"}, (CORE): {"city": "X"}}),
+            false,
+        ),
     ] {
         arrange(&app, &[("only", attribute, values)]);
         let decided = decided(&app, &body).await;
         assert_eq!(decided.is_some(), expected, "{attribute} {values:?} {body}");
     }
+}
+
+/// All ways of sending a custom attribute.
+fn ways(name: &str, value: &Value) -> [Value; 5] {
+    [
+        json!({(CUSTOM): {(name): value}}),
+        json!({(format!("{CUSTOM}:{name}")): value}),
+        json!({(ENTERPRISE): {(name): value}}),
+        json!({(name): value}),
+        json!({(format!("{CORE}:{name}")): value}),
+    ]
+}
+
+#[tokio::test]
+async fn a_filter_finds_a_name_wherever_it_is_sent() {
+    let app = TestApp::start();
+    let staff = r#"department eq "Sales" and not (userType eq "Contractor")"#;
+    for (name, filter, value) in [
+        ("department", staff, json!("Sales")),
+        ("city", r#"city sw "Pu""#, json!("Pune")),
+        ("level", "level gt 5", json!(10)),
+        ("remote", "remote eq true", json!(true)),
+        (
+            "sites",
+            r#"sites[type eq "main" and n gt 3]"#,
+            json!([{"type": "main", "n": 12}]),
+        ),
+        ("desk", r#"desk.floor eq "3""#, json!({"floor": "3"})),
+    ] {
+        for body in ways(name, &value) {
+            arrange(&app, &[("only", filter, &[])]);
+            assert!(decided(&app, &body).await.is_some(), "{filter} {body}");
+            let not = format!("not ({filter})");
+            arrange(&app, &[("only", &not, &[])]);
+            assert!(decided(&app, &body).await.is_none(), "{not} {body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_filter_looks_where_an_attribute_does() {
+    let app = TestApp::start();
+    let core = |name: &str| format!("{CORE}:{name}");
+    let both = json!({(CUSTOM): {"title": "A"}, "title": "B"});
+    let three = json!({
+        (CUSTOM): {"department": "A"}, (ENTERPRISE): {"department": "B"}, "department": "C",
+    });
+    for (filter, body, expected) in [
+        // The custom extension before the enterprise one before the root.
+        (r#"department eq "A""#, three.clone(), true),
+        (r#"department eq "B""#, three.clone(), false),
+        (
+            r#"department eq "B""#,
+            json!({(ENTERPRISE): {"department": "B"}, "department": "C"}),
+            true,
+        ),
+        (r#"title eq "A""#, both.clone(), true),
+        (r#"title eq "B""#, both.clone(), false),
+        (r#"title ne "B""#, both.clone(), true),
+        (r#"title eq "B""#, json!({"title": "B"}), true),
+        (
+            r#"company eq "A""#,
+            json!({(CUSTOM): {"company": "A"}, "company": "B"}),
+            true,
+        ),
+        (
+            r#"company eq "B""#,
+            json!({(CUSTOM): {"company": "A"}, "company": "B"}),
+            false,
+        ),
+        // What is empty is not there.
+        (
+            r#"title eq "B""#,
+            json!({(CUSTOM): {"title": ""}, "title": "B"}),
+            true,
+        ),
+        ("title pr", json!({(CUSTOM): {"title": ""}}), false),
+        // A name with a URN: there and nowhere else.
+        (&format!(r#"{} eq "B""#, core("title")), both.clone(), true),
+        (&format!(r#"{} eq "A""#, core("title")), both.clone(), false),
+        (
+            &format!(r#"{ENTERPRISE}:department eq "B""#),
+            three.clone(),
+            true,
+        ),
+        (
+            &format!(r#"{CUSTOM}:department eq "B""#),
+            three.clone(),
+            false,
+        ),
+        // Nested.
+        (
+            r#"(title eq "B" or department eq "A") and not (title eq "B" or city pr)"#,
+            json!({(CUSTOM): {"title": "A", "department": "A"}, "title": "B"}),
+            true,
+        ),
+        (
+            r#"not (title eq "A" and not (department eq "B"))"#,
+            json!({(CUSTOM): {"title": "A"}, (ENTERPRISE): {"department": "B"}}),
+            true,
+        ),
+        (
+            r#"not (title eq "A" and not (department eq "B"))"#,
+            three.as_object().map_or(json!({}), |three| {
+                let mut body = three.clone();
+                body.insert("title".to_owned(), json!("A"));
+                Value::Object(body)
+            }),
+            false,
+        ),
+        // A path into a list, of a schema and of none.
+        (
+            r#"emails[type eq "work" and value ew "@x.test"]"#,
+            json!({"emails": [{"type": "work", "value": "a@x.test"}]}),
+            true,
+        ),
+        (
+            r#"emails[type eq "work"].value ew "@x.test""#,
+            json!({"emails": [{"type": "home", "value": "a@x.test"}]}),
+            false,
+        ),
+        (
+            r#"emails[type eq "work"]"#,
+            json!({(CUSTOM): {"emails": [{"type": "home"}]}, "emails": [{"type": "work", "value": "a"}]}),
+            false,
+        ),
+        (
+            r#"manager eq "m1""#,
+            json!({(ENTERPRISE): {"manager": {"value": "m1"}}}),
+            true,
+        ),
+        (
+            r#"manager.value eq "m1""#,
+            json!({(CUSTOM): {"manager": "m2"}, (ENTERPRISE): {"manager": {"value": "m1"}}}),
+            false,
+        ),
+        // Absence.
+        ("department eq null", json!({}), true),
+        (
+            "department eq null",
+            json!({(CUSTOM): {"department": "A"}}),
+            false,
+        ),
+        (r#"department ne "A""#, json!({}), true),
+        (r#"company ne "A""#, json!({}), false),
+    ] {
+        arrange(&app, &[("only", filter, &[])]);
+        let decided = decided(&app, &body).await;
+        assert_eq!(decided.is_some(), expected, "{filter} {body}");
+    }
+}
+
+/// What is kept is looked up like what is not, by mappings and by the filters of SCIM and of the commands.
+#[tokio::test]
+async fn to_keep_a_name_takes_nothing_from_a_filter() {
+    let mut app = TestApp::start();
+    app.stop();
+    let keep = r#"["city", "n", "department", "sites", "userPrincipalName"]"#;
+    app.configure("schema", "keep", keep);
+    app.resume();
+    for (name, filter, value) in [
+        ("department", r#"department eq "S""#, json!("S")),
+        ("city", r#"city eq "S""#, json!("S")),
+        ("n", "n gt 5", json!(10)),
+        (
+            "sites",
+            r#"sites[type eq "main"]"#,
+            json!([{"type": "main"}]),
+        ),
+    ] {
+        for body in ways(name, &value) {
+            arrange(&app, &[("only", filter, &[])]);
+            assert!(decided(&app, &body).await.is_some(), "{filter} {body}");
+        }
+        let query = form_urlencoded::byte_serialize(filter.as_bytes()).collect::<String>();
+        let found = app.client.get(&format!("/Users?filter={query}")).await;
+        // That of the enterprise extension is kept where that has such an attribute.
+        let kept = if name == "department" { 5 } else { 4 };
+        assert_eq!(found.expect(200).json["totalResults"], kept, "{filter}");
+        let listed = app.cli_json(["user", "list", "--filter", filter]);
+        assert_eq!(listed.as_array().map(Vec::len), Some(kept), "{filter}");
+    }
+}
+
+/// Design §3.5: it never falls through to the next.
+#[tokio::test]
+async fn a_mapping_whose_filter_cannot_be_read_refuses_the_creation() {
+    let app = TestApp::start();
+    let mappings = |above| match above {
+        true => [("broken", "title eq", &[][..]), ("any", "", &[])],
+        false => [("any", "", &[][..]), ("broken", "title eq", &[])],
+    };
+    arrange(&app, &mappings(true));
+    let user = json!({"userName": "anna@example.test"});
+    let answer = app.client.create(user).await.expect_error(403, Value::Null);
+    assert!(answer.detail().contains("broken"), "{}", answer.detail());
+    let row = app.audited(answer.request_id());
+    assert_eq!(row["verdict"], "refused");
+    assert_eq!(row["decision"]["tried"][0]["matched"], Value::Null);
+    let list = app.cli(["mapping", "list"]);
+    let said = String::from_utf8(list.stderr).unwrap();
+    assert!(said.contains("broken"), "{said}");
+
+    arrange(&app, &mappings(false));
+    assert_eq!(decided(&app, &json!({})).await.as_deref(), Some("any"));
 }
 
 #[tokio::test]

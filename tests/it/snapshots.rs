@@ -74,7 +74,11 @@ async fn a_snapshot_can_be_copied_at_any_moment() {
     assert!(!users.is_empty());
     assert_eq!(snapshots(&app).len(), 2);
     let directory = names(&app.data().join("snapshots"));
-    assert_eq!(directory.len(), 2, "nothing unfinished: {directory:?}");
+    assert_eq!(
+        directory.len(),
+        3,
+        "the mark, and nothing unfinished: {directory:?}"
+    );
     assert!(!app.stderr().contains("ERROR"), "{}", app.stderr());
 }
 
@@ -110,7 +114,7 @@ async fn a_restart_makes_none_too_many_and_others_files_stay() {
     app.resume();
     until("not pruned", || !directory.join(old[0]).exists()).await;
     let there: BTreeSet<_> = names(&directory).into_iter().collect();
-    assert_eq!(there.len(), others.len() + 2, "{there:?}");
+    assert_eq!(there.len(), others.len() + 3, "{there:?}");
     for name in others.iter().chain(&old[1..]) {
         assert!(there.contains(*name), "{name} in {there:?}");
     }
@@ -135,7 +139,11 @@ async fn where_none_can_be_made_the_server_serves_and_tries_again() {
     app.client.create(user).await.expect(201);
     std::fs::remove_file(&in_the_way).unwrap();
     let made = in_the_way.join("snapshots");
-    until("none later", || made.exists() && !names(&made).is_empty()).await;
+    let is_one = |name: &String| name.ends_with(".db");
+    until("none later", || {
+        made.exists() && names(&made).iter().any(is_one)
+    })
+    .await;
     app.client.find("userName eq \"anna@example.test\"").await;
 }
 
@@ -149,4 +157,70 @@ async fn none_are_made_where_none_are_kept() {
     app.client.create(user).await.expect(201);
     app.restart();
     assert!(!app.data().join("snapshots").exists());
+}
+
+#[tokio::test]
+async fn two_appliances_do_not_share_a_directory() {
+    let first = Home::new();
+    let directory = first.beside("shared");
+    let configuration = format!(
+        "[backup]\nevery = '1s'\nkeep = 1\ndir = '{}'",
+        directory.display()
+    );
+    let mut first = TestApp::on(first.configured(&configuration), |_| {});
+    let there = || {
+        let names = if directory.exists() {
+            names(&directory)
+        } else {
+            Vec::new()
+        };
+        names
+            .into_iter()
+            .filter(|name| name.ends_with(".db"))
+            .collect::<Vec<_>>()
+    };
+    until("no snapshot", || !there().is_empty()).await;
+    let mut second = TestApp::on(Home::new().configured(&configuration), |_| {});
+    let told = |second: &TestApp| {
+        second
+            .stderr()
+            .matches("another appliance makes its")
+            .count()
+    };
+    until("no word of it", || told(&second) > 0).await;
+    let user = json!({"userName": "anna@example.test"});
+    second.client.create(user).await.expect(201);
+    for said in [
+        second.cli(["status"]),
+        second.cli(["check", "--listen", "127.0.0.1:0"]),
+    ] {
+        let stdout = String::from_utf8_lossy(&said.stdout).into_owned();
+        assert!(stdout.contains("FAIL backup: "), "{stdout}");
+        assert!(stdout.contains("another appliance"), "{stdout}");
+    }
+    let status = second.cli(["status", "--json"]);
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert!(status["last_snapshot"].is_null(), "{status}");
+    // Neither while the first one runs, nor when it is gone.
+    first.stop();
+    let (left, before) = (there(), told(&second));
+    second.restart();
+    until("no word of it", || told(&second) > before).await;
+    assert_eq!(there(), left);
+}
+
+/// A new appliance has its first snapshot when a backup of another one is restored into it.
+#[tokio::test]
+async fn a_restored_appliance_goes_on_where_the_replaced_one_was() {
+    let old = Home::new();
+    let backup = old.beside("backup.db");
+    old.cli_json(["backup", backup.to_str().unwrap()]);
+    let configuration = "[backup]\nevery = '1s'";
+    let mut app = TestApp::on(Home::new().configured(configuration), |_| {});
+    until("no snapshot", || !snapshots(&app).is_empty()).await;
+    app.stop();
+    app.cli_json(["restore", backup.to_str().unwrap()]);
+    let before = snapshots(&app).len();
+    app.resume();
+    until("none later", || snapshots(&app).len() > before).await;
 }

@@ -335,14 +335,14 @@ async fn an_export_has_stable_columns_and_quotes_what_it_must() {
     let name = "Lee, \"Anna\"\nof Sales";
     let id = make(
         &app,
-        json!({"userName": "anna@example.test", "displayName": name}),
+        json!({"userName": "anna@example.test", "displayName": name, "externalId": "7\n8"}),
     )
     .await;
     let csv = printed(&app, ["user", "export", "--format", "csv"]);
     let row = csv.strip_prefix(header).unwrap();
     let start = format!(
-        "{id},anna@example.test,anna@example.test,\"Lee, \"\"Anna\"\"\nof Sales\",,active,,,Default,Default,0,idp,\
-         Default,false,true,,"
+        "{id},anna@example.test,anna@example.test,\"Lee, \"\"Anna\"\"_of Sales\",,active,,,Default,Default,0,idp,\
+         Default,false,true,\"7\n8\","
     );
     assert!(row.starts_with(&start), "{row}");
     let list = app.cli_json(["user", "list"]);
@@ -396,7 +396,7 @@ async fn reports_say_what_was_given_and_what_is_kept() {
     );
 
     let csv = printed(&app, ["report", "preserved", "--format", "csv"]);
-    let header = "name,email,profile,storage,mode,preserved_on,by_whom,auto_delete_on\n";
+    let header = "name,email,profile,storage,mode,preserved_on,by_whom,auto_delete_on,reason\n";
     assert!(csv.starts_with(header), "{csv}");
     assert_eq!(csv.lines().count(), 3, "{csv}");
     let table = printed(&app, ["report", "provisioning"]);

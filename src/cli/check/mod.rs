@@ -1,16 +1,19 @@
 //! `scimlite check`: everything that can be known before a start, all of it in one run.
 
 mod certificate;
-mod system;
+mod places;
+pub mod system;
 
 use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::serve::Listening;
-use super::{Common, print};
-use crate::config::{self, Inspected};
+use super::{Common, lock, print};
+use crate::config::{self, Config, Inspected, Overrides};
+use crate::server::syslog::Forwarder;
 use crate::store::examine::examine;
+use crate::store::{Error, migrate};
 
 /// Arguments of `check`.
 #[derive(Args)]
@@ -80,7 +83,11 @@ impl Finding {
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let common = &arguments.common;
-    let inspected = config::inspect(&common.data, &arguments.listening.overrides());
+    let overrides = Overrides {
+        credentials: lock::credentials(&common.data),
+        ..arguments.listening.overrides()
+    };
+    let inspected = config::inspect(&common.data, &overrides);
     if arguments.print {
         return show(&inspected, common.json);
     }
@@ -127,19 +134,38 @@ fn check(inspected: &Inspected) -> Vec<Finding> {
     // What a mistake hides is not known: the defaults in its place would be checked instead.
     if mistakes.is_empty() {
         findings.extend(certificate::check(config));
+        findings.extend(syslog(config));
         findings.extend(system::permissions(config));
+        findings.extend(places::reached(config));
+        findings.extend(places::written(config));
         findings.extend(system::ports(config));
     }
-    findings.push(match examine(&config.database()) {
-        Ok(()) => Finding::new(
-            "database",
-            Verdict::Ok,
-            "opens, has this version's schema and is sound",
-        ),
-        Err(error) => Finding::new("database", Verdict::Fail, error.to_string()),
-    });
+    findings.push(database(config));
     findings.push(system::space(config));
     findings
+}
+
+fn database(config: &Config) -> Finding {
+    let (verdict, text) = match examine(&config.database(), &migrate::PRESENT) {
+        Ok(()) => {
+            let sound = "opens, has this version's schema and is sound";
+            (Verdict::Ok, sound.to_owned())
+        }
+        Err(error @ Error::Older { .. }) => {
+            let copies = config.backup.directory.display();
+            let text = format!("{error}, after a copy of it as it is into {copies}");
+            (Verdict::Warn, text)
+        }
+        Err(error) => (Verdict::Fail, error.to_string()),
+    };
+    Finding::new("database", verdict, text)
+}
+
+/// Whether the server can begin to forward the audit; whether somebody receives it, only a connection tells.
+fn syslog(config: &Config) -> Option<Finding> {
+    let refused = Forwarder::new(&config.syslog, &config.host).err()?;
+    let text = format!("{:#}", anyhow::Error::from(refused));
+    Some(Finding::new("syslog", Verdict::Fail, text))
 }
 
 fn configuration(inspected: &Inspected) -> Vec<Finding> {

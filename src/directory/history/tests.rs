@@ -347,6 +347,14 @@ async fn an_anchor_finds_a_chain_that_was_cut_or_written_anew_together_with_its_
             .unwrap()
             .is_ok()
     );
+    let other = Link {
+        hash: "1".repeat(64),
+        ..anchor.clone()
+    };
+    for both in [[anchor.clone(), other.clone()], [other, anchor.clone()]] {
+        let fault = verify(both.to_vec()).await.unwrap().unwrap_err();
+        assert_eq!(fault.seq, anchor.seq, "two of one number: {both:?}");
+    }
     let hand = Connection::open(world.path()).unwrap();
     hand.execute_batch(
         "DELETE FROM audit WHERE seq = (SELECT audit_seq FROM appliance);
@@ -374,6 +382,43 @@ async fn an_anchor_finds_a_chain_that_was_cut_or_written_anew_together_with_its_
         .unwrap()
         .unwrap_err();
     assert_eq!(fault.seq, anchor.seq);
+}
+
+#[tokio::test]
+async fn pruning_does_not_vouch_for_a_beginning_that_was_cut() {
+    for pruned_before in [false, true] {
+        let world = World::new();
+        let directory = &world.directory;
+        let admin = Origin::command_line();
+        for _ in 0..5 {
+            directory.remove("nobody").await.unwrap_err();
+        }
+        world.wait(SignedDuration::from_hours(48));
+        for _ in 0..5 {
+            directory.remove("nobody").await.unwrap_err();
+        }
+        if pruned_before {
+            directory.prune_audit(&admin, 1).await.unwrap();
+        }
+        world.wait(SignedDuration::from_hours(48));
+        let first = directory.verify_audit(Vec::new()).await.unwrap().unwrap();
+        let first = first.pruned.seq + 1;
+        let hand = Connection::open(world.path()).unwrap();
+        hand.execute_batch(&format!(
+            "UPDATE appliance SET (pruned_seq, pruned_hash) = (SELECT seq, hash FROM audit WHERE seq = {first} + 2);
+             DELETE FROM audit WHERE seq <= {first} + 2"
+        ))
+        .unwrap();
+        let cut = directory.verify_audit(Vec::new()).await.unwrap();
+        assert_eq!(cut.unwrap_err().seq, first);
+        let refused = directory.prune_audit(&admin, 1).await.unwrap_err();
+        assert!(
+            refused.to_string().contains(&format!("row {first} ")),
+            "{refused}"
+        );
+        let still = directory.verify_audit(Vec::new()).await.unwrap();
+        assert_eq!(still.unwrap_err().seq, first);
+    }
 }
 
 #[tokio::test]

@@ -24,6 +24,19 @@ const STATES: &[(&str, Option<PreservedBy>, ManagedBy, bool)] = &[
         ManagedBy::Manual,
         true,
     ),
+    ("hand_idp", Some(PreservedBy::Idp), ManagedBy::Manual, true),
+    (
+        "hand_idp_hidden",
+        Some(PreservedBy::Idp),
+        ManagedBy::Manual,
+        false,
+    ),
+    (
+        "hand_admin_hidden",
+        Some(PreservedBy::Admin),
+        ManagedBy::Manual,
+        false,
+    ),
 ];
 
 /// The events by their names in the diagram. What SCIM sees is written to; what it does not see, a POST brings back.
@@ -99,6 +112,30 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("hand_admin", "POST active=false", NEVER,          "design §3.9: it is adopted by a write"),
     ("hand_admin", "user preserve",     "hand_admin",   "design §8 Preserved"),
     ("hand_admin", "user activate",     "hand",         "design §5"),
+
+    ("hand_idp", "active=true",         "active",       "design §3.9, §3.8"),
+    ("hand_idp", "active=false",        "idp",          "design §3.9, §3.7"),
+    ("hand_idp", "DELETE",              "idp_hidden",   "design §3.9, §3.7"),
+    ("hand_idp", "POST active=true",    NEVER,          "design §3.9: it is adopted by a write"),
+    ("hand_idp", "POST active=false",   NEVER,          "design §3.9: it is adopted by a write"),
+    ("hand_idp", "user preserve",       "hand_admin",   "design §8 Preserved: also on top of idp"),
+    ("hand_idp", "user activate",       "hand",         "design §5"),
+
+    ("hand_idp_hidden", "active=true",       NEVER,     "design §3.7: its id answers 404"),
+    ("hand_idp_hidden", "active=false",      NEVER,     "design §3.7: its id answers 404"),
+    ("hand_idp_hidden", "DELETE",            NEVER,     "design §3.7: its id answers 404"),
+    ("hand_idp_hidden", "POST active=true",  "active",  "design §3.7, §3.9"),
+    ("hand_idp_hidden", "POST active=false", "idp",     "design §3.7, §3.9"),
+    ("hand_idp_hidden", "user preserve",     "hand_admin_hidden", "design §8 Preserved: also on top of idp"),
+    ("hand_idp_hidden", "user activate",     REFUSED,   "design §3.7: the identity provider brings it back"),
+
+    ("hand_admin_hidden", "active=true",       NEVER,   "design §3.7: its id answers 404"),
+    ("hand_admin_hidden", "active=false",      NEVER,   "design §3.7: its id answers 404"),
+    ("hand_admin_hidden", "DELETE",            NEVER,   "design §3.7: its id answers 404"),
+    ("hand_admin_hidden", "POST active=true",  REFUSED, "design §3.8"),
+    ("hand_admin_hidden", "POST active=false", "admin", "design §8 Preserved, §3.9"),
+    ("hand_admin_hidden", "user preserve",     "hand_admin_hidden", "design §8 Preserved"),
+    ("hand_admin_hidden", "user activate",     "hand_idp_hidden", "design §3.7, §3.8: left to the identity provider again"),
 ];
 
 /// How an account comes to be, as the diagram has it.
@@ -110,6 +147,19 @@ const CREATED: &[(&str, &str, &str)] = &[
         "design §8 Preserved: also at creation",
     ),
     ("user add", "hand", "design §3.9"),
+    ("user import", "hand", "design §3.9"),
+    ("user import", "hand_admin", "design §3.9, §8 Preserved"),
+    ("user import", "hand_idp", "design §3.9, §8 Preserved"),
+    (
+        "user import",
+        "hand_idp_hidden",
+        "design §3.9, §8 Preserved",
+    ),
+    (
+        "user import",
+        "hand_admin_hidden",
+        "design §3.9, §8 Preserved",
+    ),
 ];
 
 fn at(second: i64) -> Timestamp {
@@ -165,11 +215,43 @@ fn every_state_goes_where_the_table_says_with_every_event() {
 
 #[test]
 fn an_account_begins_as_the_table_says() {
-    let now = at(2);
-    for (event, active) in [("POST active=true", true), ("POST active=false", false)] {
-        let (_, state, source) = CREATED.iter().find(|(name, ..)| *name == event).unwrap();
-        let made = after(NEW, Event::Written { active }, now).unwrap();
-        assert_eq!(made, standing(state, now, false), "{source}");
+    let (then, now) = (at(1), at(2));
+    for (event, state, source) in CREATED {
+        for legal_hold in [false, true] {
+            let wanted = standing(state, then, legal_hold);
+            let event = match *event {
+                "POST active=true" => Event::Written { active: true },
+                "POST active=false" => Event::Written { active: false },
+                _ => Event::Made {
+                    preserved: wanted.preserved,
+                    removed: !wanted.visible,
+                    legal_hold,
+                },
+            };
+            let made = after(NEW, event, now).unwrap();
+            let expected = match event {
+                Event::Made { .. } => wanted,
+                _ => standing(state, now, false),
+            };
+            assert_eq!(made, expected, "{state}: {source}");
+        }
+    }
+}
+
+#[test]
+fn what_no_account_can_be_is_not_made() {
+    for (preserved, removed) in [
+        (None, true),
+        (Some((PreservedBy::Idp, at(3))), false),
+        (Some((PreservedBy::Admin, at(3))), true),
+    ] {
+        let made = Event::Made {
+            preserved,
+            removed,
+            legal_hold: false,
+        };
+        let refusal = after(NEW, made, at(2)).unwrap_err();
+        assert_eq!(refusal.status(), 400, "{preserved:?} {removed}");
     }
 }
 

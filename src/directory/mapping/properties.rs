@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::scim::resource;
-use crate::scim::schema::CUSTOM_URN;
+use crate::scim::schema::{CUSTOM_URN, ENTERPRISE_URN};
 
 const KEPT_URN: &str = "urn:example:kept";
 
@@ -50,6 +50,21 @@ const NAMES: &[&str] = &[
     "URN:ietf:params:scim:schemas:extension:enterprise:2.0:User:department",
     "urn:ietf:params:scim:schemas:extension:Druva:2.0:User:userPrincipalName",
     "urn:ietf:params:scim:schemas:extension:Druva:2.0:User:company",
+    "urn:example:kept:floor",
+    "urn:example:other:2.0:User:floor",
+];
+
+/// What a mapping may call an attribute whose letter case nobody sends otherwise.
+const PLAIN: &[&str] = &[
+    "title",
+    "team",
+    "department",
+    "userPrincipalName",
+    "floor",
+    "urn:ietf:params:scim:schemas:core:2.0:User:title",
+    "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department",
+    "urn:ietf:params:scim:schemas:extension:Druva:2.0:User:title",
+    "urn:ietf:params:scim:schemas:extension:Druva:2.0:User:userPrincipalName",
     "urn:example:kept:floor",
     "urn:example:other:2.0:User:floor",
 ];
@@ -139,6 +154,22 @@ proptest! {
         if known.known {
             prop_assert_eq!(known.winner, told.winner);
         }
+    }
+
+    /// A filter and an attribute look a name up alike, and know alike whether what they find is all.
+    #[test]
+    fn a_filter_finds_what_an_attribute_finds(name in select(PLAIN), kept in some(KEPT), dropped in some(DROPPED)) {
+        let schemas = schemas();
+        let stored = parse(&kept).attributes;
+        let sent = parse(&[kept, dropped].concat());
+        let [attribute, filter] = [
+            Condition::Attribute { name: name.to_owned(), values: vec!["a".to_owned()] },
+            Condition::Filter(format!("{name} eq \"a\"")),
+        ].map(|condition| {
+            let rules = Rules::new(mappings(vec![condition]), &schemas);
+            [Seen::Sent(&sent), Seen::Stored(&stored)].map(|seen| rules.decide(seen).tried[0].matched)
+        });
+        prop_assert_eq!(attribute, filter);
     }
 
     /// What is unknown is so for a reason: an attribute alone may be matched or not, by what was dropped.

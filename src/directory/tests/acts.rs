@@ -45,7 +45,22 @@ pub struct Sent {
     pub external_id: Option<usize>,
     pub display_name: Option<&'static str>,
     pub active: Option<bool>,
+    /// In the custom extension, which is not kept.
     pub department: Option<usize>,
+    /// In the enterprise extension, which is.
+    pub enterprise: Option<usize>,
+}
+
+/// Whom a mapping takes; the numbers stand for departments.
+#[derive(Debug, Clone, Copy)]
+pub enum Whom {
+    Any,
+    /// An attribute by its bare name.
+    Bare(usize),
+    /// A filter over that.
+    Filter(usize),
+    /// A filter over the enterprise extension alone.
+    Enterprise(usize),
 }
 
 /// The target of a mapping.
@@ -87,8 +102,14 @@ pub enum Deed {
         who: usize,
         reason: &'static str,
     },
+    EditAccount {
+        who: usize,
+        target: Target,
+    },
+    /// Of all that SCIM sees.
+    Reclassify,
     AddMapping {
-        department: Option<usize>,
+        whom: Whom,
         target: Target,
     },
     EditMapping {
@@ -123,14 +144,16 @@ fn sent() -> impl Strategy<Value = Sent> {
         option::of(Just("A/B")),
         option::weighted(0.4, any::<bool>()),
         option::of(0..DEPARTMENTS.len()),
+        option::of(0..DEPARTMENTS.len()),
     );
     parts.prop_map(
-        |(name, external_id, display_name, active, department)| Sent {
+        |(name, external_id, display_name, active, department, enterprise)| Sent {
             name,
             external_id,
             display_name,
             active,
             department,
+            enterprise,
         },
     )
 }
@@ -142,6 +165,16 @@ fn target() -> impl Strategy<Value = Target> {
         storage,
         quota_gb,
     })
+}
+
+fn whom() -> impl Strategy<Value = Whom> {
+    let department = 0..DEPARTMENTS.len();
+    prop_oneof![
+        1 => Just(Whom::Any),
+        1 => department.clone().prop_map(Whom::Bare),
+        1 => department.clone().prop_map(Whom::Filter),
+        2 => department.prop_map(Whom::Enterprise),
+    ]
 }
 
 pub fn deed() -> impl Strategy<Value = Deed> {
@@ -162,9 +195,10 @@ pub fn deed() -> impl Strategy<Value = Deed> {
         8 => who.clone().prop_map(|who| Deed::Delete { who }),
         4 => (0..NAMES.len(), target()).prop_map(|(name, target)| Deed::AddByHand { name, target }),
         8 => (who.clone(), act).prop_map(|(who, act)| Deed::Administer { who, act }),
-        2 => (who, reason).prop_map(|(who, reason)| Deed::DeleteForGood { who, reason }),
-        1 => (option::of(0..DEPARTMENTS.len()), target())
-            .prop_map(|(department, target)| Deed::AddMapping { department, target }),
+        2 => (who.clone(), reason).prop_map(|(who, reason)| Deed::DeleteForGood { who, reason }),
+        3 => (who, target()).prop_map(|(who, target)| Deed::EditAccount { who, target }),
+        2 => Just(Deed::Reclassify),
+        2 => (whom(), target()).prop_map(|(whom, target)| Deed::AddMapping { whom, target }),
         1 => (which.clone(), target()).prop_map(|(which, target)| Deed::EditMapping { which, target }),
         1 => (which.clone(), 0..5_usize).prop_map(|(which, to)| Deed::MoveMapping { which, to }),
         1 => which.prop_map(|which| Deed::RemoveMapping { which }),

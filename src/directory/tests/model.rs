@@ -3,7 +3,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::acts::{DEPARTMENTS, Deed, EXTERNAL_IDS, NAMES, Name, PROFILES, STORAGES, Sent, Target};
+use super::acts::{Deed, EXTERNAL_IDS, NAMES, Name, PROFILES, STORAGES, Sent, Target, Whom};
+use super::rules::{Rule, decide, decide_again};
 use crate::directory::accounts::Act;
 
 /// What comes of a deed: the account it is about, whether anything changed, or by which statuses it may be refused.
@@ -14,8 +15,8 @@ pub enum Outcome {
         changed: bool,
     },
     Refused(Vec<u16>),
-    /// The numbers of those that were deleted for good.
-    Deleted(Vec<usize>),
+    /// The verdicts about accounts that were looked at together; none if there was nothing to do.
+    Several(Vec<&'static str>),
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -32,11 +33,10 @@ pub struct Account {
     pub profile: usize,
     pub storage: usize,
     pub quota_gb: Option<i64>,
-}
-
-struct Rule {
-    department: Option<usize>,
-    target: Target,
+    /// Whether a mapping gave it its place.
+    pub mapped: bool,
+    /// What is kept of the departments.
+    pub enterprise: Option<usize>,
 }
 
 #[derive(Default, Clone)]
@@ -73,7 +73,7 @@ impl Model {
             profiles: vec![Limits::default(); PROFILES.len()],
             enabled: vec![true; STORAGES.len()],
             rules: vec![Rule {
-                department: None,
+                whom: Whom::Any,
                 target,
             }],
             removals: 0,
@@ -100,16 +100,19 @@ impl Model {
             .count() as i64
     }
 
+    fn is_full(&self, profile: usize) -> bool {
+        let taken = self
+            .there()
+            .filter(|(_, account)| account.preserved.is_none() && account.profile == profile)
+            .count() as i64;
+        self.profiles[profile]
+            .max_users
+            .is_some_and(|max| taken >= max)
+    }
+
     /// 403 if an account of `profile` cannot become active, or be made.
     fn room(&self, profile: usize, active: bool, new: bool) -> Vec<u16> {
-        let of_profile = self
-            .there()
-            .filter(|(_, account)| account.preserved.is_none() && account.profile == profile);
-        let taken = of_profile.count() as i64;
-        let full = active
-            && self.profiles[profile]
-                .max_users
-                .is_some_and(|max| taken >= max);
+        let full = active && self.is_full(profile);
         let seatless = active && self.active() >= self.seats;
         let crowded = new && self.there().count() as i64 >= self.seats + self.share;
         refused_if(full || seatless || crowded, 403)
@@ -136,6 +139,7 @@ impl Model {
                     .map(|id| EXTERNAL_IDS[id])
                     .or(account.external_id);
                 account.display_name = sent.display_name;
+                account.enterprise = sent.enterprise;
                 sent.active
             }),
             Deed::PatchActive { who, active } => self.written(*who, |_| Some(*active)),
@@ -147,14 +151,13 @@ impl Model {
             Deed::AddByHand { name, target } => self.add(*name, target),
             Deed::Administer { who, act } => self.administer(*who, *act),
             Deed::DeleteForGood { who, reason } => self.delete_for_good(*who, reason),
-            Deed::AddMapping { department, target } => {
-                let last_is_any = self
-                    .rules
-                    .last()
-                    .is_some_and(|rule| rule.department.is_none());
+            Deed::EditAccount { who, target } => self.edit(*who, target),
+            Deed::Reclassify => self.reclassify(),
+            Deed::AddMapping { whom, target } => {
+                let last_is_any = self.rules.last().is_some_and(Rule::is_any);
                 let place = self.rules.len() - usize::from(last_is_any);
-                let (department, target) = (*department, target.clone());
-                self.rules.insert(place, Rule { department, target });
+                let (whom, target) = (*whom, target.clone());
+                self.rules.insert(place, Rule { whom, target });
                 done(None, true)
             }
             Deed::EditMapping { which, target } => {
@@ -201,7 +204,7 @@ impl Model {
                 for who in &gone {
                     self.accounts[*who] = None;
                 }
-                Outcome::Deleted(gone)
+                Outcome::Several(vec!["applied"; gone.len()])
             }
         }
     }
@@ -222,6 +225,7 @@ impl Model {
         let describe = |account: &mut Account| {
             (account.name, account.external_id) = (name, external_id);
             account.display_name = sent.display_name;
+            account.enterprise = sent.enterprise;
             Some(active)
         };
         let visible = |account: &Account| account.removed.is_none();
@@ -245,12 +249,7 @@ impl Model {
         if let Some((who, _)) = gone.max_by_key(|(_, account)| account.removed) {
             return self.written_or_back(who, true, describe);
         }
-        let department = sent.department.map(|department| DEPARTMENTS[department]);
-        let rule = self.rules.iter().find(|rule| match rule.department {
-            None => true,
-            Some(wanted) => department == Some(DEPARTMENTS[wanted]),
-        });
-        let Some(target) = rule.map(|rule| rule.target.clone()) else {
+        let Some(target) = decide(&self.rules, sent.department, sent.enterprise).cloned() else {
             return Outcome::Refused(vec![400]);
         };
         let account = Account {
@@ -264,6 +263,8 @@ impl Model {
             profile: target.profile,
             storage: target.storage,
             quota_gb: target.quota_gb,
+            mapped: true,
+            enterprise: sent.enterprise,
         };
         self.made(account, Vec::new())
     }
@@ -282,6 +283,8 @@ impl Model {
             profile: target.profile,
             storage: target.storage,
             quota_gb: target.quota_gb,
+            mapped: false,
+            enterprise: None,
         };
         self.made(account, taken)
     }
@@ -397,8 +400,67 @@ impl Model {
             return Outcome::Refused(refusals);
         }
         self.accounts[who] = None;
-        Outcome::Deleted(vec![who])
+        done(None, true)
     }
+
+    fn edit(&mut self, who: usize, target: &Target) -> Outcome {
+        let Some(account) = &self.accounts[who] else {
+            return Outcome::Refused(vec![404]);
+        };
+        if has(account, target) {
+            return done(Some(who), false);
+        }
+        let refusals = self.in_the_way(account, target);
+        if !refusals.is_empty() {
+            return Outcome::Refused(refusals);
+        }
+        self.give(who, target, false);
+        done(Some(who), true)
+    }
+
+    /// Why an account cannot be given another place.
+    fn in_the_way(&self, account: &Account, target: &Target) -> Vec<u16> {
+        let full = self.is_full(target.profile);
+        let moves = account.profile != target.profile && account.preserved.is_none();
+        let closed = account.storage != target.storage && !self.enabled[target.storage];
+        refused_if(closed || moves && full, 403)
+    }
+
+    fn give(&mut self, who: usize, target: &Target, mapped: bool) {
+        if let Some(account) = &mut self.accounts[who] {
+            (account.profile, account.storage) = (target.profile, target.storage);
+            (account.quota_gb, account.mapped) = (target.quota_gb, mapped);
+        }
+    }
+
+    fn reclassify(&mut self) -> Outcome {
+        let mut verdicts = Vec::new();
+        for who in 0..self.accounts.len() {
+            let Some(account) = &self.accounts[who] else {
+                continue;
+            };
+            if !account.mapped || account.removed.is_some() {
+                continue;
+            }
+            let target = decide_again(&self.rules, account.enterprise);
+            let Some(target) = target.filter(|target| !has(account, target)).cloned() else {
+                continue;
+            };
+            match self.in_the_way(account, &target).is_empty() {
+                true => {
+                    self.give(who, &target, true);
+                    verdicts.push("applied");
+                }
+                false => verdicts.push("refused"),
+            }
+        }
+        Outcome::Several(verdicts)
+    }
+}
+
+fn has(account: &Account, target: &Target) -> bool {
+    (account.profile, account.storage, account.quota_gb)
+        == (target.profile, target.storage, target.quota_gb)
 }
 
 fn done(who: Option<usize>, changed: bool) -> Outcome {

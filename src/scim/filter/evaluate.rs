@@ -171,6 +171,11 @@ impl Filter {
         self.holds(Scope::Resource(resource_type, schemas), resource)
     }
 
+    /// Whether a new user matches the condition of a mapping: all that was sent, what is not kept among it.
+    pub fn takes(&self, sent: &Object, schemas: &Schemas) -> bool {
+        self.holds(Scope::Mapping(schemas), sent)
+    }
+
     /// Whether an element of `attribute` matches, where the filter is that of a valuePath. Only an object can.
     pub fn matches_element(&self, element: &Value, attribute: &Attribute) -> bool {
         element
@@ -222,11 +227,12 @@ impl Filter {
             Self::And(terms) => terms.iter().all(|term| term.holds(scope, node)),
             Self::Or(terms) => terms.iter().any(|term| term.holds(scope, node)),
             Self::Not(filter) => !filter.holds(scope, node),
-            Self::Present(attr) => !values(scope, node, attr).is_empty(),
-            Self::Compare { attr, op, value } => compare(scope, node, attr, *op, value),
+            Self::Present(attr) => !held(scope, node, attr).values.is_empty(),
+            Self::Compare { attr, op, value } => compare(held(scope, node, attr), *op, value),
             Self::Element { attr, filter } => {
-                let inner = Scope::Element(scope.meaning(attr).attribute());
-                values(scope, node, attr)
+                let Held { meaning, values } = held(scope, node, attr);
+                let inner = Scope::Element(meaning.attribute());
+                values
                     .into_iter()
                     .filter_map(Value::as_object)
                     .any(|element| filter.holds(inner, element))
@@ -235,15 +241,7 @@ impl Filter {
     }
 }
 
-fn compare(
-    scope: Scope<'_>,
-    node: &Object,
-    attr: &AttrPath,
-    op: CompareOp,
-    literal: &Literal,
-) -> bool {
-    let meaning = scope.meaning(attr);
-    let values = values(scope, node, attr);
+fn compare(Held { meaning, values }: Held<'_, '_>, op: CompareOp, literal: &Literal) -> bool {
     if values.is_empty() && !meaning.is_known() {
         return false;
     }
@@ -272,29 +270,52 @@ fn compare(
     })
 }
 
-/// The values that `attr` has in `node`: of a multi-valued attribute all, of an absent one none.
-fn values<'v>(scope: Scope<'_>, node: &'v Object, attr: &AttrPath) -> Vec<&'v Value> {
-    let held = match (scope.meaning(attr).place, scope) {
-        (Place::Known { urn, attribute }, _) => under(node, urn, attribute.name),
-        (Place::Open { urn }, _) => under(node, Some(urn), &attr.name),
-        (Place::Unknown, Scope::Element(_)) => get(node, &attr.name),
-        // As in a mapping's attribute, a bare name that no schema has may be one of the custom extension.
-        (Place::Unknown, Scope::Resource(_, schemas)) => {
-            under(node, attr.urn.as_deref(), &attr.name).or_else(|| {
-                let urn = attr.urn.is_none().then(|| schemas.custom_urn())?;
-                under(node, Some(urn), &attr.name)
-            })
-        }
+/// What a resource holds of an attribute.
+struct Held<'v, 'p> {
+    /// What its name stands for there.
+    meaning: Meaning<'p>,
+    /// Of a multi-valued attribute all, of an absent one none.
+    values: Vec<&'v Value>,
+}
+
+/// What `node` holds of `attr`, in the first place that holds something.
+fn held<'v, 'p>(scope: Scope<'p>, node: &'v Object, attr: &'p AttrPath) -> Held<'v, 'p> {
+    let Some((place, value)) = scope.places(attr).into_iter().find_map(|(urn, place)| {
+        let name = place.name().unwrap_or(&attr.name);
+        let value = under(node, urn, name).filter(|value| has_value(value))?;
+        Some((place, value))
+    }) else {
+        return Held {
+            meaning: scope.meaning(attr),
+            values: Vec::new(),
+        };
     };
-    let values = held.into_iter().flat_map(items);
-    match &attr.sub {
-        None => values.filter(|value| has_value(value)).collect(),
-        Some(sub) => values
-            .filter_map(|value| get(value.as_object()?, sub))
-            .flat_map(items)
-            .filter(|value| has_value(value))
-            .collect(),
+    let values = items(value).iter();
+    Held {
+        meaning: Meaning::new(place, attr),
+        values: match &attr.sub {
+            None => values.filter(|value| has_value(value)).collect(),
+            Some(sub) => values
+                .filter_map(|value| get(value.as_object()?, sub))
+                .flat_map(items)
+                .filter(|value| has_value(value))
+                .collect(),
+        },
     }
+}
+
+/// Whether what `kept` holds of `attr` is what all of the resource held: no place that drops values stands before it.
+pub(super) fn is_sure(scope: Scope<'_>, kept: &Object, attr: &AttrPath) -> bool {
+    for (urn, place) in scope.places(attr) {
+        if place == Place::Unknown {
+            return false;
+        }
+        let name = place.name().unwrap_or(&attr.name);
+        if under(kept, urn, name).is_some_and(has_value) {
+            return true;
+        }
+    }
+    true
 }
 
 /// The value by which a resource is sorted (RFC 7644 §3.4.2.3): of a multi-valued attribute that of the primary element,
@@ -308,7 +329,7 @@ pub(in crate::scim) fn sorted_by<'v>(
         sub: None,
         ..attr.clone()
     };
-    let elements = values(scope, resource, &whole);
+    let elements = held(scope, resource, &whole).values;
     let primary = elements
         .iter()
         .find(|element| element.get("primary") == Some(&Value::Bool(true)));

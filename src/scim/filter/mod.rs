@@ -85,8 +85,10 @@ pub enum Literal {
 /// What the names in a filter belong to.
 #[derive(Debug, Clone, Copy)]
 pub enum Scope<'a> {
-    /// A resource of this type.
+    /// A resource of this type. A name of its core schema is that at the root.
     Resource(ResourceType, &'a Schemas),
+    /// A user about whom a mapping decides. A bare name is looked up in the extensions first (design §3.5).
+    Mapping(&'a Schemas),
     /// An element of this attribute, which is none where no schema describes it.
     Element(Option<&'a Attribute>),
 }
@@ -101,41 +103,77 @@ pub struct Meaning<'a> {
 }
 
 impl<'a> Scope<'a> {
-    /// What `attr` stands for here.
+    /// What `attr` stands for here, whatever a resource holds.
     pub fn meaning(self, attr: &AttrPath) -> Meaning<'a> {
         let place = match self {
             Self::Resource(resource_type, schemas) => {
                 schemas.resolve(resource_type, attr.urn.as_deref(), &attr.name)
             }
-            Self::Element(parent) => match parent.and_then(|parent| parent.sub(&attr.name)) {
-                Some(attribute) => Place::Known {
-                    urn: None,
-                    attribute,
-                },
-                None => Place::Unknown,
-            },
+            Self::Mapping(schemas) => {
+                schemas.resolve(ResourceType::User, attr.urn.as_deref(), &attr.name)
+            }
+            Self::Element(parent) => in_element(parent, &attr.name),
         };
-        let mut meaning = Meaning { place, leaf: None };
+        Meaning::new(place, attr)
+    }
+
+    /// Where the value of `attr` is looked for, the first first, and what the name stands for there. It is the value of
+    /// the first that has one.
+    fn places<'p>(self, attr: &'p AttrPath) -> Vec<(Option<&'p str>, Place<'p>)>
+    where
+        'a: 'p,
+    {
+        let (urn, name) = (attr.urn.as_deref(), attr.name.as_str());
+        match self {
+            Self::Element(parent) => vec![(None, in_element(parent, name))],
+            Self::Mapping(schemas) => {
+                let kind = ResourceType::User;
+                let places = schemas.lookup(kind, urn);
+                places
+                    .map(|urn| (urn, schemas.at(kind, urn, name)))
+                    .collect()
+            }
+            Self::Resource(kind, schemas) => {
+                let places = schemas.lookup_core_first(kind, urn, name);
+                places
+                    .map(|urn| (urn, schemas.at(kind, urn, name)))
+                    .collect()
+            }
+        }
+    }
+}
+
+fn in_element<'a>(parent: Option<&'a Attribute>, name: &str) -> Place<'a> {
+    match parent.and_then(|parent| parent.sub(name)) {
+        Some(attribute) => Place::Known {
+            urn: None,
+            attribute,
+        },
+        None => Place::Unknown,
+    }
+}
+
+impl<'a> Meaning<'a> {
+    fn new(place: Place<'a>, attr: &AttrPath) -> Self {
+        let mut meaning = Self { place, leaf: None };
         meaning.leaf = match &attr.sub {
             None => meaning.attribute(),
             Some(sub) => meaning.attribute().and_then(|parent| parent.sub(sub)),
         };
         meaning
     }
-}
 
-impl<'a> Meaning<'a> {
     /// The attribute that the path's first name stands for, if a schema describes it.
     pub fn attribute(&self) -> Option<&'a Attribute> {
         match self.place {
             Place::Known { attribute, .. } => Some(attribute),
-            Place::Open { .. } | Place::Unknown => None,
+            Place::Kept { .. } | Place::Open { .. } | Place::Unknown => None,
         }
     }
 
-    /// Whether resources can hold it at all: a schema describes it, or it stands in an extension that is kept whole.
+    /// Whether resources can hold it at all: a schema describes it, or the configuration keeps it.
     pub fn is_known(&self) -> bool {
-        self.leaf.is_some() || matches!(self.place, Place::Open { .. })
+        self.leaf.is_some() || matches!(self.place, Place::Kept { .. } | Place::Open { .. })
     }
 
     /// The attribute whose values a comparison looks at: that of a complex attribute is its `value`, if it has one
@@ -149,15 +187,22 @@ impl<'a> Meaning<'a> {
 }
 
 impl Filter {
-    /// Whether a resource's attribute `name`, in any letter case, takes part.
-    pub fn mentions(&self, name: &str) -> bool {
+    /// The attributes of the resource that take part.
+    pub fn attributes(&self) -> Vec<&AttrPath> {
         match self {
-            Self::And(terms) | Self::Or(terms) => terms.iter().any(|term| term.mentions(name)),
-            Self::Not(term) => term.mentions(name),
+            Self::And(terms) | Self::Or(terms) => terms.iter().flat_map(Self::attributes).collect(),
+            Self::Not(term) => term.attributes(),
             Self::Present(attr) | Self::Compare { attr, .. } | Self::Element { attr, .. } => {
-                attr.name.eq_ignore_ascii_case(name)
+                vec![attr]
             }
         }
+    }
+
+    /// Whether a resource's attribute `name`, in any letter case, takes part.
+    pub fn mentions(&self, name: &str) -> bool {
+        self.attributes()
+            .iter()
+            .any(|attr| attr.name.eq_ignore_ascii_case(name))
     }
 }
 

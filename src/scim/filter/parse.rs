@@ -206,7 +206,7 @@ impl<'a> Parser<'a> {
     /// The attribute that `word`, read at `start`, names; in an element, a sub-attribute without a URN.
     fn attr_path(&self, word: &str, start: usize) -> Result<AttrPath, Error> {
         let attr = match self.scope {
-            Scope::Resource(..) => AttrPath::parse(word).ok(),
+            Scope::Resource(..) | Scope::Mapping(_) => AttrPath::parse(word).ok(),
             Scope::Element(_) => path::is_name(word).then(|| AttrPath {
                 urn: None,
                 name: word.to_owned(),
@@ -215,7 +215,7 @@ impl<'a> Parser<'a> {
         };
         attr.ok_or_else(|| {
             let what = match self.scope {
-                Scope::Resource(..) => "an attribute is expected",
+                Scope::Resource(..) | Scope::Mapping(_) => "an attribute is expected",
                 Scope::Element(_) => "a sub-attribute is expected",
             };
             self.error_at(start, what)

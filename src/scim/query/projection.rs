@@ -85,7 +85,7 @@ impl Projection {
         for (key, value) in resource {
             let returned = match schemas.at_root(resource_type, &key) {
                 Place::Known { attribute, .. } => attribute.returned,
-                Place::Open { .. } | Place::Unknown => Returned::Default,
+                Place::Kept { .. } | Place::Open { .. } | Place::Unknown => Returned::Default,
             };
             let value = match (returned, value) {
                 (Returned::Never, _) => None,
@@ -227,16 +227,13 @@ fn names(
     if !attr.name.eq_ignore_ascii_case(key) {
         return false;
     }
-    let place = match schemas.resolve(resource_type, attr.urn.as_deref(), &attr.name) {
-        Place::Known { urn, .. } => urn,
-        Place::Open { urn } => Some(urn),
-        Place::Unknown => return false,
-    };
-    match (place, urn) {
-        (None, None) => true,
-        (Some(place), Some(urn)) => place.eq_ignore_ascii_case(urn),
-        _ => false,
-    }
+    schemas
+        .lookup_core_first(resource_type, attr.urn.as_deref(), &attr.name)
+        .any(|place| match (place, urn) {
+            (None, None) => true,
+            (Some(place), Some(urn)) => place.eq_ignore_ascii_case(urn),
+            _ => false,
+        })
 }
 
 /// Whether `urn` is that of a core schema, whose attributes stand at the root.

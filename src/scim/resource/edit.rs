@@ -26,7 +26,7 @@ pub(in crate::scim) enum Change {
     Add(Value),
     /// Sets a single value or a whole list.
     Replace(Value),
-    /// Takes away everything, or only the values that are listed.
+    /// Takes away everything, or only the values that are listed; of a list nothing, where none is.
     Remove(Option<Value>),
 }
 
@@ -120,9 +120,7 @@ impl<'a> Editor<'a> {
         match place {
             Place::Unknown => self.skip_unknown(attr, &part, change),
             Place::Open { urn } => self.change_loose(Some(urn), &attr.name, &part, change)?,
-            Place::Known { urn, attribute } if schemas.kept_at_root().contains(attribute) => {
-                self.change_loose(urn, attribute.name, &part, change)?;
-            }
+            Place::Kept { urn, name } => self.change_loose(urn, name, &part, change)?,
             Place::Known { urn, attribute } => {
                 if self.is_writable(attribute, &change, naming)? {
                     self.change_known(urn, attribute, &part, change)?;
@@ -179,6 +177,10 @@ impl<'a> Editor<'a> {
                 }
             },
         };
+        if attribute.multi_valued && part.filter.is_none() && change.removes_none() {
+            self.skip(urn, lists_none(attribute));
+            return Ok(());
+        }
         let old = self.take(urn, attribute.name);
         self.work.spend(old.as_ref().map_or(1, weight_of))?;
         let fixed = (attribute.required || attribute.name == ACTIVE)
@@ -263,7 +265,10 @@ impl<'a> Editor<'a> {
             Some(sub) => format!("{}.{sub}", attr.name),
             None => attr.name.clone(),
         };
+        let core = &self.schemas.core(self.resource_type).urn;
+        // Under the URN of the core schema it stands at the root.
         let urn = attr.urn.as_deref().map(|urn| self.canonical(urn));
+        let urn = urn.filter(|urn| urn != core);
         if let Change::Add(value) | Change::Replace(value) = change {
             let Some(value) = prune(value) else { return };
             let holder = match urn {
@@ -339,6 +344,17 @@ impl Change {
             Self::Remove(_) => true,
         }
     }
+
+    /// Whether this removes the values of a list that are named, and names none. Only a removal without a value is one
+    /// of all (C-100, C-101, T-05).
+    pub fn removes_none(&self) -> bool {
+        matches!(self, Self::Remove(Some(listed)) if is_empty(listed))
+    }
+}
+
+/// What is said of a removal that [removes none](Change::removes_none).
+pub(in crate::scim) fn lists_none(attribute: &Attribute) -> String {
+    format!("{} (a removal that lists none)", attribute.name)
 }
 
 fn loose(old: Option<Value>, change: Change) -> Option<Value> {

@@ -105,6 +105,15 @@ impl Attribute {
         Self::string(name.to_owned().leak(), "Kept by configuration")
     }
 
+    /// Whether what a client sends under it is stored: not under what the server alone writes, nor under `password`.
+    pub fn is_stored(&self) -> bool {
+        let written = matches!(
+            self.mutability,
+            Mutability::ReadWrite | Mutability::Immutable
+        );
+        written && find(&COMMON, self.name).is_none()
+    }
+
     /// The sub-attribute called `name`, in any letter case.
     pub fn sub(&self, name: &str) -> Option<&'static Attribute> {
         find(self.sub_attributes, name)
@@ -179,6 +188,13 @@ pub enum Place<'a> {
         /// Its description.
         attribute: &'a Attribute,
     },
+    /// An attribute that the configuration keeps by its name: no schema says what it is.
+    Kept {
+        /// URN of the custom extension, in its own letter case; none at the root.
+        urn: Option<&'a str>,
+        /// Its name, in its own letter case.
+        name: &'a str,
+    },
     /// Some attribute of an extension that is kept whole.
     Open {
         /// The extension.
@@ -186,6 +202,17 @@ pub enum Place<'a> {
     },
     /// An attribute that is never stored.
     Unknown,
+}
+
+impl<'a> Place<'a> {
+    /// The name in the letter case in which it is stored; none where it is stored, or was sent, as it came.
+    pub fn name(&self) -> Option<&'a str> {
+        match *self {
+            Self::Known { attribute, .. } => Some(attribute.name),
+            Self::Kept { name, .. } => Some(name),
+            Self::Open { .. } | Self::Unknown => None,
+        }
+    }
 }
 
 impl Schemas {
@@ -226,7 +253,7 @@ impl Schemas {
         }
     }
 
-    /// The described extensions of a resource type, in the order in which a bare name is looked up in a path or filter.
+    /// The described extensions of a resource type, in the order in which a bare name is looked up in a path.
     pub fn extensions(&self, resource_type: ResourceType) -> impl Iterator<Item = &Schema> {
         let extensions = match resource_type {
             ResourceType::User => [Some(&ENTERPRISE_USER), Some(&self.custom)],
@@ -267,18 +294,13 @@ impl Schemas {
     /// What `name` at the root of a resource's JSON stands for. Extensions are not searched: in a body, their
     /// attributes stand under their URN.
     pub fn at_root(&self, resource_type: ResourceType, name: &str) -> Place<'_> {
-        let attribute = find(&self.core(resource_type).attributes, name)
-            .or_else(|| find(&COMMON, name))
-            .or_else(|| match resource_type {
-                ResourceType::User => find(&self.kept, name),
-                ResourceType::Group => None,
-            });
-        match attribute {
+        let described = find(&self.core(resource_type).attributes, name);
+        match described.or_else(|| find(&COMMON, name)) {
             Some(attribute) => Place::Known {
                 urn: None,
                 attribute,
             },
-            None => Place::Unknown,
+            None => self.kept(resource_type, None, name),
         }
     }
 
@@ -289,11 +311,12 @@ impl Schemas {
         }
         for schema in self.extensions(resource_type) {
             if schema.urn.eq_ignore_ascii_case(urn) {
+                let urn = Some(schema.urn.as_ref());
                 return match find(&schema.attributes, name) {
-                    Some(attribute) => Place::Known {
-                        urn: Some(&schema.urn),
-                        attribute,
-                    },
+                    Some(attribute) if self.kept.contains(attribute) => {
+                        self.kept(resource_type, urn, name)
+                    }
+                    Some(attribute) => Place::Known { urn, attribute },
                     None => Place::Unknown,
                 };
             }
@@ -302,6 +325,64 @@ impl Schemas {
             Some(urn) => Place::Open { urn },
             None => Place::Unknown,
         }
+    }
+
+    fn kept<'a>(
+        &'a self,
+        resource_type: ResourceType,
+        urn: Option<&'a str>,
+        name: &str,
+    ) -> Place<'a> {
+        match find(&self.kept, name) {
+            Some(Attribute { name, .. }) if resource_type == ResourceType::User => {
+                Place::Kept { urn, name }
+            }
+            _ => Place::Unknown,
+        }
+    }
+
+    /// What `name` stands for at the root, or under a URN.
+    pub fn at(&self, resource_type: ResourceType, urn: Option<&str>, name: &str) -> Place<'_> {
+        match urn {
+            Some(urn) => self.under(resource_type, urn, name),
+            None => self.at_root(resource_type, name),
+        }
+    }
+
+    /// Where a name is looked up, the first first, by URNs of extensions and none for the root: one behind a URN there
+    /// alone; a bare one in the custom extension, the enterprise extension and at the root (design §3.5).
+    pub fn lookup<'a>(
+        &'a self,
+        resource_type: ResourceType,
+        urn: Option<&'a str>,
+    ) -> impl Iterator<Item = Option<&'a str>> {
+        let core = &self.core(resource_type).urn;
+        let places = match (urn, resource_type) {
+            (Some(urn), _) if !core.eq_ignore_ascii_case(urn) => [Some(Some(urn)), None, None],
+            (None, ResourceType::User) => {
+                let extensions = [self.custom_urn(), ENTERPRISE_URN];
+                let [custom, enterprise] = extensions.map(|urn| Some(Some(urn)));
+                [custom, enterprise, Some(None)]
+            }
+            _ => [Some(None), None, None],
+        };
+        places.into_iter().flatten()
+    }
+
+    /// Where a name of a filter or a list of attributes is looked up, as in [`lookup`](Self::lookup); but the bare name
+    /// of a core attribute means that alone (RFC 7644 §3.10).
+    pub fn lookup_core_first<'a>(
+        &'a self,
+        resource_type: ResourceType,
+        urn: Option<&'a str>,
+        name: &str,
+    ) -> impl Iterator<Item = Option<&'a str>> {
+        let root = matches!(self.at_root(resource_type, name), Place::Known { .. });
+        let urn = match urn {
+            None if root => Some(self.core(resource_type).urn.as_ref()),
+            urn => urn,
+        };
+        self.lookup(resource_type, urn)
     }
 
     /// The kept extension whose URN is `urn` in any letter case.
@@ -315,19 +396,20 @@ impl Schemas {
             .find(|open| open.eq_ignore_ascii_case(urn))
     }
 
-    /// What a name in a path or a filter stands for: under its URN if it has one, else at the root, else in the
-    /// first extension that has it (C-16 `manager eq U2`, C-46 path `manager`).
+    /// What a name in a path stands for: under its URN if it has one, else at the root, else in the first extension that
+    /// has it (C-16 `manager eq U2`, C-46 path `manager`). What a schema describes goes before what the configuration
+    /// keeps, so that keeping a name takes nothing away.
     pub fn resolve(&self, resource_type: ResourceType, urn: Option<&str>, name: &str) -> Place<'_> {
         if let Some(urn) = urn {
             return self.under(resource_type, urn, name);
         }
         let root = self.at_root(resource_type, name);
-        if root != Place::Unknown {
+        if matches!(root, Place::Known { .. }) {
             return root;
         }
         self.extensions(resource_type)
             .map(|schema| self.under(resource_type, &schema.urn, name))
-            .find(|place| *place != Place::Unknown)
-            .unwrap_or(Place::Unknown)
+            .find(|place| matches!(place, Place::Known { .. }))
+            .unwrap_or(root)
     }
 }

@@ -81,7 +81,7 @@ async fn audit(call: Call<Rows>) -> Result<Shown<Told>, Failure> {
         .transpose()?;
     let selection = Selection {
         who: rows.who,
-        whom: whom.unwrap_or_default(),
+        whom,
         verdict: rows.verdict,
         action: rows.action,
         since: rows.since,

@@ -9,7 +9,7 @@ use super::lists::{List, given};
 use super::route::{Answer, Call, Done, Nothing, Route, Shown, foreseen};
 use crate::directory::impact::Impact;
 use crate::directory::mapping;
-use crate::directory::mappings::{self, Condition, Edit, NewMapping, Plan, trimmed, warnings};
+use crate::directory::mappings::{self, Condition, Edit, NewMapping, Plan, To, trimmed, warnings};
 use crate::scim::Object;
 use crate::scim::resource;
 use crate::scim::schema::ResourceType;
@@ -178,7 +178,7 @@ async fn add(call: Call<Making, New>) -> Result<Made, Failure> {
     Ok(Made(MappingMade {
         position,
         mapping: mappings.get(position - 1).map(Into::into),
-        warnings: warnings(&mappings),
+        warnings: warnings(&mappings, directory.schemas()),
         dry_run,
     }))
 }
@@ -213,14 +213,44 @@ async fn edit(call: Call<Nothing, MappingEdit>) -> Result<Shown<mappings::Shown>
 /// Where a mapping goes.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Place {
-    /// Its new place; 1 is the top.
-    to: usize,
+struct Move {
+    /// Its new place.
+    to: Place,
 }
 
-async fn to(call: Call<Nothing, Place>) -> Result<Shown<List<mappings::Shown>>, Failure> {
-    let (directory, name, place) = (&call.directory, &call.subject, call.body.to);
-    let mappings = directory.move_mapping(&call.origin, name, place).await?;
+/// A place of a mapping.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[schemars(inline)]
+#[serde(untagged, expecting = "expected a number from 1, \"up\" or \"down\"")]
+enum Place {
+    /// This one; 1 is the top.
+    Number(usize),
+    /// The next.
+    Next(Next),
+}
+
+/// The place next to the present one.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[schemars(inline)]
+#[serde(rename_all = "snake_case")]
+enum Next {
+    Up,
+    Down,
+}
+
+impl From<Place> for To {
+    fn from(place: Place) -> Self {
+        match place {
+            Place::Number(place) => Self::Place(place),
+            Place::Next(Next::Up) => Self::Up,
+            Place::Next(Next::Down) => Self::Down,
+        }
+    }
+}
+
+async fn to(call: Call<Nothing, Move>) -> Result<Shown<List<mappings::Shown>>, Failure> {
+    let (directory, name, to) = (&call.directory, &call.subject, call.body.to.into());
+    let mappings = directory.move_mapping(&call.origin, name, to).await?;
     Ok(Shown(mappings.iter().map(Into::into).collect()))
 }
 
@@ -254,8 +284,8 @@ struct Thought {
     /// As if the mapping of this name stood elsewhere.
     #[serde(rename = "move")]
     moved: Option<String>,
-    /// Where: 1 is the top.
-    to: Option<usize>,
+    /// Where.
+    to: Option<Place>,
 }
 
 async fn impact(call: Call<Nothing, Thought>) -> Result<Shown<Impact>, Failure> {
@@ -263,7 +293,7 @@ async fn impact(call: Call<Nothing, Thought>) -> Result<Shown<Impact>, Failure> 
     let plan = match (new, at, moved, to) {
         (None, None, None, None) => Plan::Present,
         (Some(New(new)), at, None, None) => Plan::New(new, at),
-        (None, None, Some(name), Some(to)) => Plan::Move(name, to),
+        (None, None, Some(name), Some(to)) => Plan::Move(name, to.into()),
         _ => {
             let detail = "say new, maybe with at, or move with to, or nothing";
             return Err(Failure::new(400, detail));

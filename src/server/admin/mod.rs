@@ -25,7 +25,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderMap};
 use hyper::{Method, Request, Response};
 use serde_json::json;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::Settings;
@@ -73,6 +73,7 @@ pub struct Admin {
     intake: Intake,
     metrics: Arc<Metrics>,
     table: Table,
+    stopping: watch::Receiver<bool>,
 }
 
 impl Handler for Admin {
@@ -88,7 +89,7 @@ impl Handler for Admin {
                 .begin(&request, peer, probe.map(|probe| (probe, None)));
             begun.line.quiet = true;
             let answer = timeout_at(begun.deadline, self.supervise(probe, request.method())).await;
-            return begun.finish(answer, problem::reply);
+            return begun.finish(answer, problem::reply).await;
         };
         let found = self.table.find(below, request.method());
         let label = found.as_ref().ok().map(Found::label);
@@ -101,14 +102,20 @@ impl Handler for Admin {
         let (client, deadline) = (begun.client, begun.deadline);
         let respond = self.respond(request, found, client, deadline, &mut begun.line.origin);
         let answer = timeout_at(deadline + patience, respond).await;
-        begun.finish(answer, problem::reply)
+        begun.finish(answer, problem::reply).await
     }
 }
 
 impl Admin {
-    /// A handler over `directory`.
-    pub fn new(directory: Arc<Directory>, settings: &Settings, metrics: Arc<Metrics>) -> Self {
+    /// A handler over `directory`, ready until `stopping` becomes true.
+    pub fn new(
+        directory: Arc<Directory>,
+        settings: &Settings,
+        metrics: Arc<Metrics>,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
         Self {
+            stopping,
             directory,
             intake: Intake::new(settings, metrics.admin.clone()),
             metrics,
@@ -214,10 +221,13 @@ impl Admin {
         let status = match (probe, method) {
             (None, _) => return Err(Failure::new(404, "there is nothing at this path")),
             (Some(READYZ), &Method::GET | &Method::HEAD) => {
-                let ready = self.directory.ready().await;
-                ready.map_err(|error| Failure {
-                    cause: Some(error.to_string()),
-                    ..Failure::new(503, "the database does not take writes")
+                if *self.stopping.borrow() {
+                    return Err(Failure::new(503, "the server is stopping"));
+                }
+                let able = self.directory.able().await;
+                able.map_err(|unable| Failure {
+                    cause: std::error::Error::source(&unable).map(ToString::to_string),
+                    ..Failure::new(503, unable.to_string())
                 })?;
                 "ready"
             }

@@ -41,6 +41,17 @@ impl Place {
         (done.made.is_some(), done.next.as_secs() / 60)
     }
 
+    /// A plan of another appliance with the same directory.
+    fn look_of_another(&self, name: &str, created: &str) -> Result<Maintained, Error> {
+        let database = self.root.path().join(name);
+        let created = created.parse().unwrap();
+        open::create(&database, |connection| {
+            audit::insert_genesis(connection, created)
+        })?;
+        let watch: Watch = Arc::new(|_| true);
+        self.plan.maintain(&database, self.start, &watch)
+    }
+
     /// The hours and minutes of those that are there.
     fn there(&self) -> Vec<String> {
         let mut there: Vec<_> = self.plan.present().unwrap();
@@ -91,7 +102,8 @@ fn one_that_is_stopped_leaves_nothing() {
     let database = place.root.path().join("a.db");
     let stopped = place.plan.maintain(&database, place.start, &stop);
     assert!(matches!(stopped, Err(Error::Stopped)));
-    assert_eq!(place.plan.directory.read_dir().unwrap().count(), 0);
+    let left: Vec<_> = place.plan.directory.read_dir().unwrap().collect();
+    assert_eq!(left.len(), 1, "the mark: {left:?}");
 }
 
 #[test]
@@ -110,4 +122,42 @@ fn names_are_read_as_they_are_written_and_no_others() {
     ] {
         assert_eq!(taken_at(other), None, "{other}");
     }
+}
+
+#[test]
+fn another_appliance_keeps_away() {
+    let place = Place::new(1);
+    assert_eq!(place.look(0), (true, 60));
+    let refused = |done: Result<Maintained, Error>| match done {
+        Err(error) => error.to_string(),
+        Ok(_) => panic!("not refused"),
+    };
+    let said = refused(place.look_of_another("b.db", "2026-03-01T12:00:00.001Z"));
+    assert!(said.contains("scimlite.appliance"), "{said}");
+    assert!(place.plan.allowed("2026-03-01T12:00:00.001Z").is_err());
+    let newest = |created| place.plan.newest(created, place.start).ok().flatten();
+    assert!(newest("2026-03-01T12:00:00.000Z").is_some());
+    assert!(newest("2026-03-01T12:00:00.001Z").is_none());
+    assert_eq!(place.look(61), (true, 60));
+
+    // A copy of the same appliance has the same mark: the lock keeps the second one away while the first one runs.
+    let watch: Watch = Arc::new(|_| true);
+    let database = place.root.path().join("a.db");
+    let held = place.plan.maintain(&database, place.start, &watch).unwrap();
+    let said = refused(place.look_of_another("c.db", "2026-03-01T12:00:00Z"));
+    assert!(said.contains("another appliance"), "{said}");
+    drop(held);
+    assert!(
+        place
+            .look_of_another("d.db", "2026-03-01T12:00:00Z")
+            .is_ok()
+    );
+
+    // Whose database is replaced lets go.
+    place.plan.release("2026-03-01T12:00:00.000Z").unwrap();
+    assert!(
+        place
+            .look_of_another("e.db", "2026-03-01T12:00:00.002Z")
+            .is_ok()
+    );
 }
