@@ -42,8 +42,8 @@ const PRESERVED: &[Column] = &[
     ("mode", 5),
     ("preserved_on", 24),
     ("by_whom", 28),
-    ("reason", 40),
-    ("auto_delete_on", 0),
+    ("auto_delete_on", 24),
+    ("reason", 0),
 ];
 
 /// Runs the command.

@@ -47,10 +47,10 @@ pub struct Preserved {
     pub preserved_on: Option<String>,
     /// The token or the administrator that did, as the audit names it.
     pub by_whom: Option<String>,
-    /// Why, in a sentence.
-    pub reason: Option<String>,
     /// When its profile deletes it; none: never, or it is under legal hold.
     pub auto_delete_on: Option<String>,
+    /// Why it was preserved, in a sentence.
+    pub reason: Option<String>,
 }
 
 impl From<Listed> for Provisioned {
@@ -77,8 +77,8 @@ impl From<Listed> for Preserved {
             mode: account.preserved_by,
             preserved_on: account.preserved_at,
             by_whom: account.preserved_actor,
-            reason: account.preserved_reason,
             auto_delete_on: account.delete_due,
+            reason: account.preserved_reason,
         }
     }
 }

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::app::TestApp;
+use crate::app::{TestApp, port};
 use crate::client::{Answer, Client};
 use crate::db::age;
-use crate::home::Home;
+use crate::home::{Home, wait};
 
 /// How long something may take that has to happen.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -393,4 +393,40 @@ async fn an_answer_with_large_changes_ends_early() {
         lengths.len() > 1,
         "8 MiB, and the change that crosses them: {lengths:?}"
     );
+}
+
+#[test]
+fn the_loop_of_the_readme_follows_and_ends_with_the_server() {
+    let mut app = TestApp::start();
+    let readme = include_str!("../../README.md");
+    let section = readme.split("\n## ").find(|it| it.starts_with("Admin API"));
+    let mut scripts = section.unwrap().split("```sh\n").skip(1);
+    let mut script = || scripts.next().unwrap().split("```").next().unwrap();
+    let names = script().lines().take(3).collect::<Vec<_>>().join("\n");
+    let admin = format!("https://127.0.0.1:{}", port(&app.ready["admin"]));
+    let follow = format!("{names}\n{}", script())
+        .replace("https://127.0.0.1:8444", &admin)
+        .replace("/var/lib/scimlite", app.data().to_str().unwrap())
+        .replace("slt_…", app.told("admin_token"));
+    let (place, seen) = (app.beside("feed.next"), app.beside("seen"));
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-uc", &follow]).current_dir(app.beside(""));
+    shell.stdout(std::fs::File::create(&seen).unwrap());
+    let mut child = shell.stderr(std::process::Stdio::null()).spawn().unwrap();
+    let text = |file| std::fs::read_to_string(file).unwrap_or_default();
+    let until = |holds: &dyn Fn() -> bool| {
+        let deadline = Instant::now() + DEADLINE;
+        while !holds() {
+            assert!(Instant::now() < deadline, "{}", text(&seen));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    until(&|| !text(&place).is_empty());
+    let start = text(&place);
+    app.cli_json(["user", "add", "a@x.test"]);
+    until(&|| text(&seen).contains("account.add") && text(&place) != start);
+    let last = text(&place);
+    app.stop();
+    assert!(wait(&mut child, DEADLINE).is_some());
+    assert_eq!(text(&place), last, "{}", text(&seen));
 }

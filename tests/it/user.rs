@@ -396,7 +396,7 @@ async fn reports_say_what_was_given_and_what_is_kept() {
     );
 
     let csv = printed(&app, ["report", "preserved", "--format", "csv"]);
-    let header = "name,email,profile,storage,mode,preserved_on,by_whom,auto_delete_on\n";
+    let header = "name,email,profile,storage,mode,preserved_on,by_whom,auto_delete_on,reason\n";
     assert!(csv.starts_with(header), "{csv}");
     assert_eq!(csv.lines().count(), 3, "{csv}");
     let table = printed(&app, ["report", "provisioning"]);

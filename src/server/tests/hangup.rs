@@ -5,7 +5,8 @@ use rusqlite::Connection;
 use super::*;
 use crate::directory::Directory;
 use crate::directory::audit::Origin;
-use crate::directory::paging::Span;
+use crate::directory::feed::Ask;
+use crate::directory::history::Selection;
 use crate::directory::system_clock;
 use crate::directory::tokens::Scope;
 use crate::directory::world::World;
@@ -100,7 +101,12 @@ async fn a_refused_request_whose_client_hangs_up_has_its_row() {
     jobs.join_all().await;
     let found = async {
         loop {
-            let rows = directory.audit(Span::everything()).await.unwrap().items;
+            let ask = Ask {
+                most: 1000,
+                ..Ask::default()
+            };
+            let rows = directory.audit(Selection::default(), ask);
+            let rows = rows.await.unwrap().items;
             if rows
                 .iter()
                 .any(|row| row.reason.contains("DELETE /scim/Nothing"))
