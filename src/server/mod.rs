@@ -21,6 +21,7 @@ pub mod probe;
 mod route;
 pub mod scim;
 pub mod snapshots;
+mod strangers;
 pub mod syslog;
 pub mod systemd;
 pub mod tls;
