@@ -30,10 +30,12 @@ pub struct Representation {
     pub resource: Object,
 }
 
-/// A stored resource on its way out.
-#[derive(Debug, Clone)]
+/// A stored resource on its way out. As JSON it is what the client sees.
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
 pub struct Shown {
     /// Its weak entity tag.
+    #[serde(skip)]
     pub etag: String,
     /// What the client sees of it.
     pub resource: Box<RawValue>,
