@@ -345,9 +345,9 @@ impl Change<'_> {
 
     fn refuse_taken(&self, id: &str, attributes: &Object) -> Result<(), Refusal> {
         let user_name = text(attributes, "userName").unwrap_or_default();
-        match users::named(self.connection, user_name)? {
-            Some(other) if other.id != id => Err(taken(user_name, &other)),
-            _ => Ok(()),
+        match users::namesake(self.connection, user_name, id)? {
+            Some(other) => Err(taken(user_name, &other)),
+            None => Ok(()),
         }
     }
 

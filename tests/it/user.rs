@@ -269,6 +269,21 @@ async fn an_account_made_by_hand_is_adopted_by_post_and_by_patch() {
     assert_eq!(given(&adopted), given(&bela));
 }
 
+/// A name that compares like the one that its user has already, but gives an account the name of another's.
+#[tokio::test]
+async fn a_name_that_gives_the_account_of_another_is_taken() {
+    let app = TestApp::start();
+    let id = make(&app, json!({"userName": "c\u{226e}b@x.test"})).await;
+    make(&app, json!({"userName": "c_\u{338}b@x.test"})).await;
+    let name = "c<\u{338}b@x.test";
+    let patch = json!({"Operations": [{"op": "replace", "path": "userName", "value": name}]});
+    let path = format!("/Users/{id}");
+    let patched = app.client.scim("PATCH", &path, patch).await;
+    let patched = patched.expect_error(409, "uniqueness");
+    assert!(patched.detail().contains("c_\u{338}b@x.test"));
+    assert_eq!(read(&app, &id).await["userName"], "c\u{226e}b@x.test");
+}
+
 #[tokio::test]
 async fn an_account_made_by_hand_follows_the_rules_of_any_other() {
     let app = TestApp::start();
