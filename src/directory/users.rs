@@ -160,7 +160,7 @@ fn existing(
     entry.target_name = Some(user.account.email.clone());
     if *condition != Condition::default() {
         let groups = groups::groups_of_user(connection, user.seq)?;
-        let etag = view.user(&user, &groups)?.etag;
+        let etag = view.user_etag(user.version, &groups)?;
         if !condition.holds(&etag) {
             return Err(Refusal::Changed(etag));
         }
