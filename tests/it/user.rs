@@ -1,6 +1,11 @@
 //! What an administrator does to accounts beside a running server: SCIM sees it with the next answer, the identity
 //! provider cannot undo it, and the audit says who did it (design §3.8–3.10, §8 Preserved).
 
+use std::io::Read;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::app::TestApp;
@@ -339,6 +344,41 @@ fn printed<'a>(app: &TestApp, args: impl IntoIterator<Item = &'a str>) -> String
     let output = app.cli(args);
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// Whoever reads an export slowly holds back nothing of the server's: the WAL is emptied meanwhile.
+#[tokio::test]
+async fn an_export_that_nobody_reads_keeps_no_snapshot() {
+    let app = TestApp::start();
+    for number in 0..30 {
+        let name = "x".repeat(10_000);
+        make(
+            &app,
+            json!({"userName": format!("u{number}@x.test"), "displayName": name}),
+        )
+        .await;
+    }
+    let mut export = app.command(["user", "export"]);
+    let mut export = export.stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdout = export.stdout.take().unwrap();
+    // It has begun, and more is to come than a pipe holds.
+    stdout.read_exact(&mut [0]).unwrap();
+    make(&app, json!({"userName": "later@x.test"})).await;
+    let start = Instant::now();
+    let db = Connection::open(app.database()).unwrap();
+    let emptied = || {
+        let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+        db.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap() == 0
+    };
+    while !emptied() {
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "it holds its snapshot"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    stdout.read_to_end(&mut Vec::new()).unwrap();
+    assert!(export.wait().unwrap().success());
 }
 
 #[tokio::test]
