@@ -137,7 +137,13 @@ impl Appliance {
                 .enable_all()
                 .build()
                 .expect("a runtime"),
-            scim: Arc::new(Scim::new(served, &settings, Arc::new(metrics))),
+            // Nobody waits for the last change.
+            scim: Arc::new(Scim::new(
+                served,
+                &settings,
+                Arc::new(metrics),
+                tokio::sync::mpsc::channel(1).0,
+            )),
             token: tokens.provision.reveal().to_owned(),
             _directory: directory,
         }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -212,16 +212,23 @@ async fn serve_on(
     tokio::spawn(reload_on_signal(hangups, certificate, ready.scim.clone()));
     systemd::ready(&ready.scim);
     tracing::info!(scim = ready.scim, admin = ready.admin, "serving");
-    tokio::join!(
-        snapshots::keep(&directory, &config.backup, shutdown.clone()),
-        server::serve(
-            listeners,
-            network,
-            Arc::clone(&directory),
-            &settings,
-            shutdown,
-        ),
-    );
+    let serving = async {
+        tokio::join!(
+            snapshots::keep(&directory, &config.backup, shutdown.clone()),
+            server::serve(
+                listeners,
+                network,
+                Arc::clone(&directory),
+                &settings,
+                shutdown,
+            ),
+        )
+    };
+    tokio::select! {
+        _ = serving => {}
+        // Reads would go on being answered, and every write refused until somebody looks: systemd starts it again.
+        () = directory.failed() => bail!("the writer of the database ended; start the server again"),
+    }
     directory.stopped().await;
     directory.close().await;
     Ok(())

@@ -19,6 +19,9 @@ pub use crate::store::users::Status;
 use crate::store::users::{self, Author, Standing, Touched, User};
 use crate::store::{self, accounts, groups, lower};
 
+/// Accounts that are read at a time where all are wanted.
+const PART: usize = 1000;
+
 /// What an administrator does to an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
@@ -90,17 +93,24 @@ pub struct Story {
 
 impl Directory {
     /// Gives the accounts of a selection to `each`, the oldest first and hidden ones among them. They are read on the
-    /// calling thread, one at a time.
+    /// calling thread and in parts: however long `each` takes, no snapshot keeps the WAL from being reset meanwhile.
     pub fn each_account<E: From<store::Error>>(
         &self,
         selection: &Selection,
         mut each: impl FnMut(Listed) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.store.readers.short(|connection| {
-            walk(connection, &self.view, selection, 0, |account| {
-                each(account).map(ControlFlow::Continue)
-            })
-        })
+        let mut after = 0;
+        loop {
+            let part = self.store.readers.short(|connection| {
+                let span = Span::page(after, PART);
+                part(connection, &self.view, selection, span)
+            })?;
+            part.items.into_iter().try_for_each(&mut each)?;
+            match part.next {
+                Some(next) => after = next,
+                None => return Ok(()),
+            }
+        }
     }
 
     /// A page of the same accounts in the same order.
@@ -110,14 +120,8 @@ impl Directory {
         span: Span,
     ) -> Result<Page<Listed>, Refusal> {
         let (view, selection) = (self.view.clone(), selection.clone());
-        let read = move |connection: &Connection| {
-            let mut page = Filling::new(span);
-            walk(connection, &view, &selection, span.after, |account| {
-                Ok::<_, Refusal>(page.take(account.seq, account))
-            })?;
-            Ok(page.done())
-        };
-        self.store.readers.long(read).await
+        let read = move |connection: &Connection| part(connection, &view, &selection, span);
+        Ok(self.store.readers.long(read).await?)
     }
 
     /// The account with this id, or of this username if only one has it, and as much of its story as `span` lets, the
@@ -177,6 +181,20 @@ impl Directory {
         })
         .await
     }
+}
+
+/// Those accounts of a selection that `span` lets.
+fn part(
+    connection: &Connection,
+    view: &View,
+    selection: &Selection,
+    span: Span,
+) -> Result<Page<Listed>, store::Error> {
+    let mut page = Filling::new(span);
+    walk(connection, view, selection, span.after, |account| {
+        Ok::<_, store::Error>(page.take(account.seq, account))
+    })?;
+    Ok(page.done())
 }
 
 /// Gives the accounts of a selection behind row `after` to `each`, the oldest first, until it has enough.

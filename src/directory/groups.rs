@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::account::text;
 use super::audit::{Entry, Origin, Verdict, listed, short};
 use super::reading::not_found;
-use super::view::{Representation, View};
+use super::view::{Representation, View, group_etag};
 use super::{Directory, Refusal, refuse_too_large};
 use crate::scim::patch::{self, MemberChange, Patch};
 use crate::scim::query::Projection;
@@ -21,7 +21,7 @@ use crate::scim::resource::{self, Parsed};
 use crate::scim::schema::ResourceType;
 use crate::scim::version::Condition;
 use crate::scim::{Error, Object, ScimType};
-use crate::store::groups::{self, Group};
+use crate::store::groups::{self, Group, Reference};
 
 impl Directory {
     /// Creates a group (RFC 7644 §3.3). Its members are read again only if `projection` shows them.
@@ -31,14 +31,14 @@ impl Directory {
         parsed: Parsed,
         projection: &Projection,
     ) -> Result<Representation, Refusal> {
-        let view = self.view.clone();
         let members = projection.wants("members");
         let entry = Entry::new("group.create", 201).about("Group", None);
         self.change(origin, entry, move |connection, entry, now| {
             let group = Change::new(connection, entry, now).create(parsed)?;
-            Ok(view.group(connection, &group, members)?)
+            with_members(connection, group, members)
         })
         .await
+        .and_then(|row| row.shown(&self.view))
     }
 
     /// Replaces the group by another resource (RFC 7644 §3.5.1); without `externalId` it keeps its own. Its members
@@ -51,12 +51,11 @@ impl Directory {
         condition: Condition,
         projection: &Projection,
     ) -> Result<Representation, Refusal> {
-        let view = self.view.clone();
         let members = projection.wants("members");
         let entry = Entry::new("group.replace", 200).about("Group", Some(id));
         let id = id.to_owned();
         self.change(origin, entry, move |connection, entry, now| {
-            let before = existing(connection, entry, &view, &id, &condition)?;
+            let before = existing(connection, entry, &id, &condition)?;
             entry.skipped(&parsed.skipped);
             let mut attributes = parsed.attributes;
             let wanted = MemberChange::Replace(patch::members_of(&mut attributes));
@@ -68,9 +67,10 @@ impl Directory {
             }
             let group =
                 Change::new(connection, entry, now).revise(before, attributes, &[wanted])?;
-            Ok(view.group(connection, &group, members)?)
+            with_members(connection, group, members)
         })
         .await
+        .and_then(|row| row.shown(&self.view))
     }
 
     /// Changes the group by a PATCH (RFC 7644 §3.5.2): all of its operations or none. What it costs depends on the
@@ -90,7 +90,7 @@ impl Directory {
         let entry = Entry::new("group.patch", status).about("Group", Some(id));
         let id = id.to_owned();
         self.change(origin, entry, move |connection, entry, now| {
-            let before = existing(connection, entry, &view, &id, &condition)?;
+            let before = existing(connection, entry, &id, &condition)?;
             let split = patch::take_members(patch, &view.schemas)?;
             let patched = patch::apply(
                 &split.rest,
@@ -104,10 +104,11 @@ impl Directory {
                 patched.attributes,
                 &split.members,
             )?;
-            let shown = shown.map(|members| view.group(connection, &group, members));
-            Ok(shown.transpose()?)
+            let shown = shown.map(|members| with_members(connection, group, members));
+            shown.transpose()
         })
         .await
+        .and_then(|row| row.map(|row| row.shown(&self.view)).transpose())
     }
 
     /// Removes a group (RFC 7644 §3.6); its members stay.
@@ -117,11 +118,10 @@ impl Directory {
         id: &str,
         condition: Condition,
     ) -> Result<(), Refusal> {
-        let view = self.view.clone();
         let entry = Entry::new("group.delete", 204).about("Group", Some(id));
         let id = id.to_owned();
         self.change(origin, entry, move |connection, entry, now| {
-            let group = existing(connection, entry, &view, &id, &condition)?;
+            let group = existing(connection, entry, &id, &condition)?;
             let members = groups::member_count(connection, group.seq)?;
             entry.because(format!(
                 "the identity provider deleted the group; its {members} members stay"
@@ -134,21 +134,46 @@ impl Directory {
     }
 }
 
+/// What the representation of a group is made of, which nobody has to wait for in the writer.
+struct Row {
+    group: Group,
+    members: Option<Vec<Reference>>,
+}
+
+impl Row {
+    fn shown(self, view: &View) -> Result<Representation, Refusal> {
+        Ok(view.group(&self.group, self.members.as_deref())?)
+    }
+}
+
+/// A group, with its members if `members` says so.
+fn with_members(connection: &Connection, group: Group, members: bool) -> Result<Row, Refusal> {
+    let members = members.then(|| groups::members(connection, group.seq));
+    Ok(Row {
+        group,
+        members: members.transpose()?,
+    })
+}
+
 /// The group with this id, if it has the version that the client wants.
 fn existing(
     connection: &Connection,
     entry: &mut Entry,
-    view: &View,
     id: &str,
     condition: &Condition,
 ) -> Result<Group, Refusal> {
     let group = groups::get(connection, id)?.ok_or_else(|| not_found(ResourceType::Group, id))?;
     entry.target_name = group.text("displayName").map(str::to_owned);
-    let etag = view.group(connection, &group, false)?.etag;
+    let etag = group_etag(group.version);
     match condition.holds(&etag) {
         true => Ok(group),
         false => Err(Refusal::Changed(etag)),
     }
+}
+
+/// Each of these ids once.
+fn distinct(ids: &[String]) -> BTreeSet<&str> {
+    ids.iter().map(String::as_str).collect()
 }
 
 /// A change to a group under way.
@@ -253,27 +278,33 @@ impl<'a> Change<'a> {
 
     fn carry_out(&mut self, group: i64, change: &MemberChange) -> Result<(), Refusal> {
         match change {
-            MemberChange::Add(ids) => self.add(group, ids),
-            MemberChange::Remove(ids) => ids.iter().try_for_each(|id| self.remove(group, id)),
-            MemberChange::Clear => self.keep(group, &[]),
-            MemberChange::Replace(ids) => {
-                self.keep(group, ids)?;
-                self.add(group, ids)
+            MemberChange::Add(ids) => self.add(group, distinct(ids)),
+            MemberChange::Remove(ids) => self.remove(group, distinct(ids)),
+            MemberChange::Clear => {
+                let present = groups::member_ids(self.connection, group)?;
+                groups::clear(self.connection, group)?;
+                present.into_keys().for_each(|id| self.is_out(id));
+                Ok(())
             }
+            MemberChange::Replace(ids) => self.replace(group, distinct(ids)),
         }
     }
 
-    fn add(&mut self, group: i64, ids: &[String]) -> Result<(), Refusal> {
+    fn add(&mut self, group: i64, ids: BTreeSet<&str>) -> Result<(), Refusal> {
         for id in ids {
+            // One that nobody has was looked for already, if an earlier operation named it.
+            if self.unknown.contains(id) {
+                continue;
+            }
             match groups::find_member(self.connection, id)? {
                 None => {
-                    self.unknown.insert(id.clone());
+                    self.unknown.insert(id.to_owned());
                 }
                 Some(member) => {
                     if groups::add_member(self.connection, group, member)?
                         && !self.removed.remove(id)
                     {
-                        self.added.insert(id.clone());
+                        self.added.insert(id.to_owned());
                     }
                 }
             }
@@ -281,25 +312,33 @@ impl<'a> Change<'a> {
         Ok(())
     }
 
-    fn remove(&mut self, group: i64, id: &str) -> Result<(), Refusal> {
-        if let Some(member) = groups::find_member(self.connection, id)?
-            && groups::remove_member(self.connection, group, member)?
-            && !self.added.remove(id)
-        {
-            self.removed.insert(id.to_owned());
+    fn remove(&mut self, group: i64, ids: BTreeSet<&str>) -> Result<(), Refusal> {
+        for id in ids {
+            if let Some(member) = groups::find_member(self.connection, id)?
+                && groups::remove_member(self.connection, group, member)?
+            {
+                self.is_out(id.to_owned());
+            }
         }
         Ok(())
     }
 
-    /// Removes every member but these.
-    fn keep(&mut self, group: i64, ids: &[String]) -> Result<(), Refusal> {
-        let kept: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
-        for member in groups::members(self.connection, group)? {
-            if !kept.contains(member.id.as_str()) {
-                self.remove(group, &member.id)?;
+    /// Leaves these members and no others; those that are there are not touched.
+    fn replace(&mut self, group: i64, mut ids: BTreeSet<&str>) -> Result<(), Refusal> {
+        for (id, member) in groups::member_ids(self.connection, group)? {
+            if !ids.remove(id.as_str()) {
+                groups::remove_member(self.connection, group, member)?;
+                self.is_out(id);
             }
         }
-        Ok(())
+        self.add(group, ids)
+    }
+
+    /// Notes that a member left; who had come by the same change was never there.
+    fn is_out(&mut self, id: String) {
+        if !self.added.remove(&id) {
+            self.removed.insert(id);
+        }
     }
 
     /// Adds what happened to the members to what changed, and names who is no member because nobody has the id.

@@ -190,6 +190,11 @@ impl Directory {
         self.anchor(false).await;
     }
 
+    /// Completes when nothing can be written any more, though nobody closed the file.
+    pub async fn failed(&self) {
+        self.store.writer.ended().await;
+    }
+
     /// Whether the writer answers: a job of its own goes through it, without a change. It does on a full disk too.
     pub async fn ready(&self) -> Result<(), Refusal> {
         Ok(self.store.writer.submit(Nothing).await?)

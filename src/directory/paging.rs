@@ -1,12 +1,15 @@
 //! Pages of lists that may be long: of how many items and bytes at the most, and where the next one starts. A place in a
-//! list is a row number that no later change moves, so pages stay right while others write.
+//! list is one that no later change moves (a row number, behind what the list is sorted by), so pages stay right while
+//! others write.
 
 use std::io;
 use std::ops::ControlFlow;
 
 use serde::Serialize;
 
-use crate::store::list::PAGE_BYTES;
+/// Bytes on a page at the most, as the client gets them and whatever the number of its items; a page has one item at the
+/// least. What a page leaves out for this, the next one has.
+const PAGE_BYTES: usize = 8 * 1024 * 1024;
 
 /// Which part of a list is wanted.
 #[derive(Debug, Clone, Copy)]
@@ -15,7 +18,7 @@ pub struct Span {
     pub after: i64,
     /// So many items at the most.
     pub most: usize,
-    /// So many bytes of JSON, and the item that crosses them.
+    /// So many bytes of JSON at the most, or one item.
     bytes: usize,
 }
 
@@ -56,47 +59,76 @@ impl<T> Page<T> {
 }
 
 /// A page on its way.
-pub(super) struct Filling<T> {
-    span: Span,
-    items: Vec<T>,
+pub(super) struct Filling<T, P = i64> {
+    most: usize,
     bytes: usize,
-    last: i64,
+    items: Vec<T>,
+    /// Bytes of the items so far.
+    taken: usize,
+    last: Option<P>,
+    /// Something follows: the page has ended.
     more: bool,
 }
 
-impl<T: Serialize> Filling<T> {
+impl<T> Filling<T> {
     /// An empty page.
     pub(super) fn new(span: Span) -> Self {
         Self {
-            span,
+            last: Some(span.after),
+            ..Filling::within(span)
+        }
+    }
+
+    /// The page as far as it came.
+    pub(super) fn done(self) -> Page<T> {
+        let (items, next) = self.parts();
+        Page { items, next }
+    }
+}
+
+impl<T, P> Filling<T, P> {
+    /// An empty page that is as long as `span` says and starts elsewhere.
+    pub(super) fn within(span: Span) -> Self {
+        Self {
+            most: span.most,
+            bytes: span.bytes,
             items: Vec::new(),
-            bytes: 0,
-            last: span.after,
+            taken: 0,
+            last: None,
             more: false,
         }
     }
 
+    /// The items so far, and the place of the last of them if more follow.
+    pub(super) fn parts(self) -> (Vec<T>, Option<P>) {
+        (self.items, self.last.filter(|_| self.more))
+    }
+
+    /// Whether the page has ended, because it has all its items and another one is there. Spares making that one.
+    pub(super) fn is_full(&mut self) -> bool {
+        self.more |= self.items.len() >= self.most;
+        self.more
+    }
+}
+
+impl<T: Serialize, P> Filling<T, P> {
     /// Takes the item at `place`, or ends the page in front of it.
-    pub(super) fn take(&mut self, place: i64, item: T) -> ControlFlow<()> {
-        if self.items.len() >= self.span.most || self.bytes > self.span.bytes {
-            self.more = true;
+    pub(super) fn take(&mut self, place: P, item: T) -> ControlFlow<()> {
+        if self.is_full() {
             return ControlFlow::Break(());
         }
         let mut counted = Counted(0);
         // Counting cannot fail, and what cannot be written as JSON has no length.
         let _ = serde_json::to_writer(&mut counted, &item);
-        self.bytes = self.bytes.saturating_add(counted.0);
-        self.last = place;
+        let taken = self.taken.saturating_add(counted.0);
+        if taken > self.bytes && !self.items.is_empty() {
+            self.more = true;
+            return ControlFlow::Break(());
+        }
+        self.taken = taken;
+        self.last = Some(place);
         self.items.push(item);
         ControlFlow::Continue(())
-    }
-
-    /// The page as far as it came.
-    pub(super) fn done(self) -> Page<T> {
-        Page {
-            items: self.items,
-            next: self.more.then_some(self.last),
-        }
     }
 }
 
@@ -136,11 +168,13 @@ mod tests {
         assert_eq!(page(Span::page(0, 10), &items), (4, None));
         assert_eq!(page(Span::page(0, 4), &items), (4, None), "nothing follows");
         assert_eq!(page(Span::page(7, 3), &items), (3, Some(10)));
-        let few_bytes = Span {
-            bytes: 6,
-            ..Span::everything()
-        };
-        assert_eq!(page(few_bytes, &items), (2, Some(2)));
+        for bytes in [6, 11, 12, 17] {
+            let few_bytes = Span {
+                bytes,
+                ..Span::everything()
+            };
+            assert_eq!(page(few_bytes, &items), (bytes / 6, Some(bytes as i64 / 6)));
+        }
         let no_bytes = Span {
             bytes: 0,
             ..Span::everything()

@@ -3,15 +3,19 @@
 #[cfg(test)]
 mod tests;
 
+use std::ops::ControlFlow;
+
 use rusqlite::Connection;
 
+use super::paging::{Filling, Span};
 use super::view::{Shown, View};
 use super::{Directory, Refusal};
 use crate::scim::query::cursor::Place;
 use crate::scim::query::sort::Rank;
 use crate::scim::query::{Page, Projection, Query};
 use crate::scim::schema::ResourceType;
-use crate::store::list::{self, Start};
+use crate::scim::{Error, Object, ScimType};
+use crate::store::list::{self, Start, Stored};
 use crate::store::lower;
 
 /// Resources on a page that asks for no number.
@@ -32,20 +36,20 @@ pub struct Listing {
 
 impl Directory {
     /// The visible resource with this id, as `projection` wants to see it.
-    pub fn read(
+    pub async fn read(
         &self,
         resource_type: ResourceType,
         id: &str,
         projection: &Projection,
     ) -> Result<Shown, Refusal> {
-        self.store.readers.short(|connection| {
+        let (view, id, projection) = (self.view.clone(), id.to_owned(), projection.clone());
+        let read = move |connection: &Connection| {
             let stored = list::table(resource_type)
-                .get(connection, id)?
-                .ok_or_else(|| not_found(resource_type, id))?;
-            Ok(self
-                .view
-                .shown(connection, resource_type, &stored, projection)?)
-        })
+                .get(connection, &id)?
+                .ok_or_else(|| not_found(resource_type, &id))?;
+            Ok(view.shown(connection, resource_type, &stored, &projection)?)
+        };
+        self.store.readers.indexed(read).await
     }
 
     /// The visible resources that a query names.
@@ -54,29 +58,55 @@ impl Directory {
         resource_type: ResourceType,
         query: &Query,
     ) -> Result<Listing, Refusal> {
-        let listing = List {
-            view: self.view.clone(),
-            resource_type,
-            condition: lower::condition(query.filter.as_ref(), resource_type, &self.view.schemas),
-            query: query.clone(),
-        };
-        // Many may share a value that an index finds, and a group may have many members: those are long reads.
-        let members = resource_type == ResourceType::Group
-            && (query.projection.wants("members")
-                || listing.judges() && listing.mentions("members"));
-        match listing.condition.unique && !members {
-            true => self
-                .store
-                .readers
-                .short(|connection| listing.run(connection)),
-            false => {
-                self.store
-                    .readers
-                    .long(move |connection| listing.run(connection))
-                    .await
-            }
+        let list = List::new(self.view.clone(), resource_type, query.clone());
+        let indexed = list.condition.indexed;
+        let read = move |connection: &Connection| list.run(connection);
+        match indexed {
+            true => self.store.readers.indexed(read).await,
+            false => self.store.readers.long(read).await,
         }
     }
+
+    /// The visible users that one query names and, behind them, the groups that the other names: one list, by the page
+    /// of the first, which has to be by index.
+    pub async fn everything(&self, users: &Query, groups: &Query) -> Result<Listing, Refusal> {
+        let list = |kind, query: &Query| List::new(self.view.clone(), kind, query.clone());
+        let lists = [
+            list(ResourceType::User, users),
+            list(ResourceType::Group, groups),
+        ];
+        let Page::Index { start, count } = users.page else {
+            let detail = "a query over all resources pages by startIndex; /Users and /Groups page by cursor too";
+            return Err(Error::new(ScimType::InvalidCursor, detail).into());
+        };
+        let (skip, count) = (start.saturating_sub(1), items(count));
+        let read = move |connection: &Connection| {
+            let mut page = page(count);
+            let mut total: u64 = 0;
+            for list in &lists {
+                let start = Start::Index(skip.saturating_sub(total));
+                let found = list.fill(connection, &start, count, &mut page)?;
+                total = total.saturating_add(found);
+            }
+            let (resources, _) = page.parts();
+            Ok(Listing {
+                total,
+                resources,
+                next: None,
+            })
+        };
+        self.store.readers.long(read).await
+    }
+}
+
+/// Resources on a page for which a query asks for so many.
+fn items(count: Option<u64>) -> u64 {
+    count.unwrap_or(PAGE).min(PAGE_LIMIT)
+}
+
+/// An empty page of at most so many resources.
+fn page(count: u64) -> Filling<Shown, Rank> {
+    Filling::within(Span::page(0, usize::try_from(count).unwrap_or(usize::MAX)))
 }
 
 /// Nothing that SCIM sees has this id.
@@ -93,43 +123,86 @@ struct List {
     resource_type: ResourceType,
     condition: lower::Condition,
     query: Query,
+    looks_at: Sight,
+}
+
+/// What the filter and the order look at of a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sight {
+    /// What is stored.
+    Stored,
+    /// What is made of it, too.
+    Made,
+    /// And the resources that it is connected to.
+    Connected,
 }
 
 impl List {
+    fn new(view: View, resource_type: ResourceType, query: Query) -> Self {
+        let condition = lower::condition(query.filter.as_ref(), resource_type, &view.schemas);
+        let looks_at = sight(&query, resource_type);
+        Self {
+            view,
+            resource_type,
+            condition,
+            query,
+            looks_at,
+        }
+    }
+
     /// One page.
     fn run(&self, connection: &Connection) -> Result<Listing, Refusal> {
         let (start, count) = self.start()?;
-        let (kind, table) = (self.resource_type, list::table(self.resource_type));
-        let page = match self.judges() {
-            false => table.page(connection, &self.condition, &start, count)?,
-            true => {
-                // Other resources are read only where the filter or the order looks at them.
-                let connected = match kind {
-                    ResourceType::User => self.mentions("groups") || self.mentions("meta"),
-                    ResourceType::Group => self.mentions("members"),
-                };
-                table.judged_page(connection, &self.condition, &start, count, |stored| {
-                    let whole = self.view.whole(connection, kind, stored, connected)?;
-                    Ok::<_, Refusal>(self.judge(&whole.resource, stored.seq))
-                })?
-            }
-        };
-        let resources = page.resources.iter();
-        let resources = resources.map(|stored| {
-            self.view
-                .shown(connection, kind, stored, &self.query.projection)
-        });
+        let mut page = page(count);
+        let total = self.fill(connection, &start, count, &mut page)?;
+        let (resources, last) = page.parts();
+        let last = last.filter(|_| !matches!(start, Start::Index(_)));
         Ok(Listing {
-            total: page.total,
-            resources: resources.collect::<Result<_, _>>()?,
-            next: page.last.map(|rank| {
+            total,
+            resources,
+            next: last.map(|rank| {
                 let place = Place {
                     seq: rank.seq,
                     sorted_by: rank.value(),
                 };
-                self.query.cursor_after(&place, kind)
+                self.query.cursor_after(&place, self.resource_type)
             }),
         })
+    }
+
+    /// Adds what matches to `page`, from `start` on. Tells how many match in all.
+    fn fill(
+        &self,
+        connection: &Connection,
+        start: &Start,
+        count: u64,
+        page: &mut Filling<Shown, Rank>,
+    ) -> Result<u64, Refusal> {
+        let (kind, table) = (self.resource_type, list::table(self.resource_type));
+        let take = |rank: Rank, stored: &Stored| {
+            if page.is_full() {
+                return Ok(ControlFlow::Break(()));
+            }
+            let projection = &self.query.projection;
+            let shown = self.view.shown(connection, kind, stored, projection)?;
+            Ok(page.take(rank, shown))
+        };
+        match self.judges() {
+            false => table.page(connection, &self.condition, start, count, take),
+            true => {
+                let judge = |stored: &Stored| {
+                    let resource = match self.looks_at {
+                        Sight::Stored => stored.attributes()?,
+                        Sight::Made => self.view.whole(connection, kind, stored, false)?.resource,
+                        Sight::Connected => {
+                            self.view.whole(connection, kind, stored, true)?.resource
+                        }
+                    };
+                    Ok(self.judge(&resource, stored.seq))
+                };
+                table.judged_page(connection, &self.condition, start, count, judge, take)
+            }
+        }
     }
 
     /// Whether each row has to be looked at in memory: SQL cannot tell all of the filter, or the order.
@@ -137,15 +210,8 @@ impl List {
         !self.condition.exact || self.query.sort_by.is_some()
     }
 
-    fn mentions(&self, name: &str) -> bool {
-        let filter = self.query.filter.as_ref();
-        let sort_by = self.query.sort_by.as_ref();
-        filter.is_some_and(|filter| filter.mentions(name))
-            || sort_by.is_some_and(|attr| attr.name.eq_ignore_ascii_case(name))
-    }
-
     /// The rank of a resource that matches.
-    fn judge(&self, resource: &crate::scim::Object, seq: i64) -> Option<Rank> {
+    fn judge(&self, resource: &Object, seq: i64) -> Option<Rank> {
         let (kind, schemas) = (self.resource_type, &self.view.schemas);
         let filter = self.query.filter.as_ref();
         let matches = self.condition.exact
@@ -169,6 +235,28 @@ impl List {
                 }
             },
         };
-        Ok((start, count.unwrap_or(PAGE).min(PAGE_LIMIT)))
+        Ok((start, items(*count)))
+    }
+}
+
+/// What a query looks at to tell whether a resource matches, and its place.
+fn sight(query: &Query, resource_type: ResourceType) -> Sight {
+    let mentions = |names: &[&str]| {
+        names.iter().any(|name| {
+            let filter = query.filter.as_ref();
+            let sort_by = query.sort_by.as_ref();
+            filter.is_some_and(|filter| filter.mentions(name))
+                || sort_by.is_some_and(|attr| attr.name.eq_ignore_ascii_case(name))
+        })
+    };
+    // The groups of a user are a part of its version.
+    let connected: &[_] = match resource_type {
+        ResourceType::User => &["groups", "meta"],
+        ResourceType::Group => &["members"],
+    };
+    match mentions(connected) {
+        true => Sight::Connected,
+        false if mentions(&["schemas", "id", "meta", "manager"]) => Sight::Made,
+        false => Sight::Stored,
     }
 }

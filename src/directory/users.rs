@@ -160,7 +160,7 @@ fn existing(
     entry.target_name = Some(user.account.email.clone());
     if *condition != Condition::default() {
         let groups = groups::groups_of_user(connection, user.seq)?;
-        let etag = view.user(&user, &groups)?.etag;
+        let etag = view.user_etag(user.version, &groups)?;
         if !condition.holds(&etag) {
             return Err(Refusal::Changed(etag));
         }
@@ -379,9 +379,9 @@ impl Change<'_> {
 
     fn refuse_taken(&self, id: &str, attributes: &Object) -> Result<(), Refusal> {
         let user_name = text(attributes, "userName").unwrap_or_default();
-        match users::named(self.connection, user_name)? {
-            Some(other) if other.id != id => Err(taken(user_name, &other)),
-            _ => Ok(()),
+        match users::namesake(self.connection, user_name, id)? {
+            Some(other) => Err(taken(user_name, &other)),
+            None => Ok(()),
         }
     }
 

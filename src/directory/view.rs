@@ -30,10 +30,12 @@ pub struct Representation {
     pub resource: Object,
 }
 
-/// A stored resource on its way out.
-#[derive(Debug, Clone)]
+/// A stored resource on its way out. As JSON it is what the client sees.
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
 pub struct Shown {
     /// Its weak entity tag.
+    #[serde(skip)]
     pub etag: String,
     /// What the client sees of it.
     pub resource: Box<RawValue>,
@@ -76,18 +78,22 @@ impl View {
         self.represent(kind, &user.id, meta, &user.resource, connected)
     }
 
-    /// A group, with its members if `members` says so.
+    /// A group, with these members where they are shown.
     pub fn group(
         &self,
-        connection: &Connection,
         group: &Group,
-        members: bool,
+        members: Option<&[Reference]>,
     ) -> Result<Representation, store::Error> {
         let instants = [group.created, group.modified].map(text::instant);
-        let connected = self.connected(connection, ResourceType::Group, group.seq, members)?;
+        let connected = members.map(|members| self.members(members)).transpose()?;
         let kind = ResourceType::Group;
         let meta = self.meta(kind, &group.id, group.version, instants, None);
         self.represent(kind, &group.id, meta, &group.resource, connected)
+    }
+
+    /// The weak entity tag of a user that belongs to these groups.
+    pub fn user_etag(&self, version: i64, groups: &[Reference]) -> Result<String, store::Error> {
+        Ok(etag(version, self.groups(groups)?.as_ref()))
     }
 
     /// A stored resource, with what it is connected to if `connected` says so. Without its groups the version of a user
@@ -214,13 +220,8 @@ impl View {
         [created, last_modified]: [String; 2],
         connected: Option<&Connected>,
     ) -> Meta {
-        let version = match (resource_type, connected) {
-            // The groups of a user change without the user: their part of the version comes from what is shown.
-            (ResourceType::User, Some(groups)) => {
-                format!("W/\"{version}-{}\"", fingerprint(&groups.text))
-            }
-            _ => format!("W/\"{version}\""),
-        };
+        let groups = connected.filter(|_| resource_type == ResourceType::User);
+        let version = etag(version, groups);
         Meta {
             created,
             last_modified,
@@ -254,6 +255,20 @@ impl View {
     pub fn location(&self, resource_type: ResourceType, id: &str) -> String {
         let id = utf8_percent_encode(id, SEGMENT);
         format!("{}/{}/{id}", self.base, resource_type.endpoint())
+    }
+}
+
+/// The weak entity tag of the group that has this version.
+pub fn group_etag(version: i64) -> String {
+    etag(version, None)
+}
+
+/// The weak entity tag of what has this version. The groups of a user change without the user: their part of the tag
+/// comes from what is shown.
+fn etag(version: i64, groups: Option<&Connected>) -> String {
+    match groups {
+        Some(groups) => format!("W/\"{version}-{}\"", fingerprint(&groups.text)),
+        None => format!("W/\"{version}\""),
     }
 }
 

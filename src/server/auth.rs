@@ -1,10 +1,12 @@
 //! Who asks: the bearer token of a request, and the answer to one that is not taken.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use hyper::{Request, header};
 
 use super::answer::Failure;
+use super::strangers::Visit;
 use crate::directory::Directory;
 use crate::directory::audit::Origin;
 use crate::directory::tokens::Principal;
@@ -20,6 +22,9 @@ pub async fn authenticate<B>(
     let denied = match directory.authenticate(bearer(request), address).await? {
         Ok(principal) => {
             origin.actor = format!("token:{} ({})", principal.token_id, principal.name);
+            if let Some(visit) = request.extensions().get::<Arc<Visit>>() {
+                visit.known();
+            }
             return Ok(principal);
         }
         Err(denied) => denied,

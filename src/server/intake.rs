@@ -1,8 +1,9 @@
 //! What every request goes through on either listener: where it comes from, whether its URL is good, its body as JSON,
 //! and at the end its id and its line in the log. Whose it is, is for `auth`; what it means, for the handlers.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http_body_util::Full;
 use hyper::body::{Body, Bytes, Incoming};
@@ -31,7 +32,12 @@ const JSON_DEPTH: usize = 64;
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Bodies of a listener in memory at the same time, in KiB. As JSON values they take up to thirty times that (objects with
 /// short names; [`json::parse`] refuses what takes more): with the bulk requests less than 256 MiB. Further requests wait.
+/// A token has half of it at the most, so that bodies which do not arrive keep out nobody else.
 const BODIES: usize = 4 * 1024;
+/// The same of searches, which tokens that may not write send too: changes never wait for them.
+const SEARCHES: usize = 1024;
+/// Bytes of a search at the most: several times a URL, which can ask for the same.
+const SEARCH_SIZE: usize = 64 * 1024;
 /// The same of bulk requests. Their room is another, because they keep it for a thousand changes: single changes must
 /// not wait for that.
 const BULK_BODIES: usize = 4 * 1024;
@@ -48,6 +54,7 @@ pub struct Intake {
     trusted_proxies: TrustedProxies,
     limits: Arc<Limits>,
     bodies: Room,
+    searches: Room,
     bulk_bodies: Room,
     /// The room for answers.
     pub outgoing: Outgoing,
@@ -56,19 +63,29 @@ pub struct Intake {
 /// What a body asks for: which room it takes and how large it may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asks {
-    /// One thing.
+    /// One change.
     One,
-    /// Many.
+    /// A list.
+    Search,
+    /// Many changes.
     Bulk,
 }
 
 /// Room for bodies, in KiB.
 struct Room {
     free: Arc<Semaphore>,
-    /// What there is of it.
-    size: usize,
+    /// What one token can have of it.
+    most: usize,
     /// What a body takes at the least.
-    share: usize,
+    least: usize,
+    /// What each token still can have: those that are valid, or were, so they are few.
+    shares: Mutex<HashMap<String, Arc<Semaphore>>>,
+}
+
+/// Room that is taken, until this is dropped.
+pub struct Held {
+    _room: OwnedSemaphorePermit,
+    _share: OwnedSemaphorePermit,
 }
 
 /// A request under way.
@@ -88,7 +105,7 @@ pub struct Content<T> {
     /// What was made of it.
     pub value: T,
     /// Kept as long as anything of the body is.
-    pub room: OwnedSemaphorePermit,
+    pub room: Held,
 }
 
 impl Intake {
@@ -98,8 +115,9 @@ impl Intake {
             meter,
             trusted_proxies: settings.trusted_proxies.clone(),
             limits: Arc::clone(&settings.limits),
-            bodies: Room::new(BODIES, 1),
-            bulk_bodies: Room::new(BULK_BODIES, BULK_SHARE),
+            bodies: Room::new(BODIES, BODIES / 2, 1),
+            searches: Room::new(SEARCHES, SEARCHES / 2, 1),
+            bulk_bodies: Room::new(BULK_BODIES, BULK_BODIES, BULK_SHARE),
             outgoing: Outgoing::new(),
         }
     }
@@ -144,15 +162,16 @@ impl Intake {
         Ok(())
     }
 
-    /// What `understand` makes of the JSON in a body, once there is room for it.
+    /// What `understand` makes of the JSON in a body that came with this token, once there is room for it.
     pub async fn json<T: Send + 'static>(
         &self,
         incoming: Incoming,
         asks: Asks,
+        token_id: &str,
         deadline: Instant,
         understand: impl FnOnce(Value) -> Result<T, scim::Error> + Send + 'static,
     ) -> Result<Content<T>, Failure> {
-        let (bytes, room) = self.body(incoming, asks, deadline).await?;
+        let (bytes, room) = self.body(incoming, asks, token_id, deadline).await?;
         let large = bytes.len() > LARGE;
         let understand = move || json::parse(&bytes, JSON_DEPTH).and_then(understand);
         let value = match large {
@@ -165,22 +184,26 @@ impl Intake {
         Ok(Content { value, room })
     }
 
-    /// A body, and the room that it takes.
+    /// A body that came with this token, empty for none, and the room that it takes.
     pub async fn body(
         &self,
         incoming: Incoming,
         asks: Asks,
+        token_id: &str,
         deadline: Instant,
-    ) -> Result<(Bytes, OwnedSemaphorePermit), Failure> {
+    ) -> Result<(Bytes, Held), Failure> {
         let (limit, room) = match asks {
             Asks::One => (self.limits.body_size, &self.bodies),
+            Asks::Search => (self.limits.body_size.min(SEARCH_SIZE), &self.searches),
             Asks::Bulk => (self.limits.bulk_size, &self.bulk_bodies),
         };
         let size = incoming
             .size_hint()
             .exact()
             .and_then(|size| usize::try_from(size).ok());
-        let room = room.take(size.unwrap_or(limit).min(limit)).await?;
+        let room = room
+            .take(size.unwrap_or(limit).min(limit), token_id)
+            .await?;
         let time = self
             .answer_by(deadline)
             .saturating_duration_since(Instant::now());
@@ -198,21 +221,37 @@ impl Intake {
 }
 
 impl Room {
-    fn new(size: usize, share: usize) -> Self {
+    fn new(size: usize, most: usize, least: usize) -> Self {
         Self {
             free: Arc::new(Semaphore::new(size)),
-            size,
-            share,
+            most,
+            least,
+            shares: Mutex::default(),
         }
     }
 
-    /// Room for a body of so many bytes, once it is free.
-    async fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Failure> {
-        let kib = bytes.div_ceil(1024).max(self.share).min(self.size);
-        Arc::clone(&self.free)
-            .acquire_many_owned(u32::try_from(kib).unwrap_or(u32::MAX))
-            .await
-            .map_err(|_| late())
+    /// Room for a body of so many bytes that came with this token, once it is free.
+    async fn take(&self, bytes: usize, token_id: &str) -> Result<Held, Failure> {
+        let kib = bytes.div_ceil(1024).max(self.least).min(self.most);
+        let kib = u32::try_from(kib).unwrap_or(u32::MAX);
+        let take = |of: Arc<Semaphore>| async move {
+            let taken = of.acquire_many_owned(kib).await;
+            taken.map_err(|_| late())
+        };
+        // In this order: who waits for its own share keeps nothing from others.
+        let share = take(self.share(token_id)).await?;
+        Ok(Held {
+            _room: take(Arc::clone(&self.free)).await?,
+            _share: share,
+        })
+    }
+
+    fn share(&self, token_id: &str) -> Arc<Semaphore> {
+        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        let share = shares
+            .entry(token_id.to_owned())
+            .or_insert_with(|| Arc::new(Semaphore::new(self.most)));
+        Arc::clone(share)
     }
 }
 

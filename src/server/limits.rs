@@ -29,7 +29,7 @@ pub struct Limits {
     pub body_size: usize,
     /// Largest body of a bulk request in bytes.
     pub bulk_size: usize,
-    /// Connections at one time; further ones wait in the kernel's queue until a place is free.
+    /// Connections at one time; further ones wait until a place is free, which those without a token give up first.
     pub connections: usize,
     /// Concurrent HTTP/2 streams on one connection.
     pub streams: u32,

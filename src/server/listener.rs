@@ -1,4 +1,5 @@
-//! Accepts connections, no more than allowed at one time, and ends them in order when the server stops.
+//! Accepts connections, no more than allowed at one time, and ends them in order when the server stops. Who waits for a
+//! place gets one of those who brought no token.
 //!
 //! Nothing a client does and no shortage of the machine ends the server: a failed accept is tried again.
 
@@ -15,11 +16,12 @@ use tokio::{
     task::{JoinError, JoinSet},
     time::Instant,
 };
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::{
     connection::{self, Shared},
     limits::Limits,
+    strangers::{Received, Strangers},
 };
 
 /// Pause after a failed accept. Descriptors come back when connections end, not by asking at once.
@@ -55,33 +57,46 @@ pub async fn serve<H: Handler>(
     mut shutdown: watch::Receiver<bool>,
 ) {
     let places = Arc::new(Semaphore::new(limits.connections));
-    let drain = limits.drain;
-    let shared = Arc::new(Shared { limits, handler });
+    let strangers = Arc::new(Strangers::default());
     let mut connections = JoinSet::new();
     let mut failed = None;
+    let mut next = None;
     loop {
-        // The place comes first: while all are taken, further clients wait in the kernel's queue and cost nothing here.
-        let accepted = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (place, accept(&listener, &mut failed).await)
+        // One client at the most is accepted before it has a place: further ones wait in the kernel's queue and cost
+        // nothing here.
+        let admitted = async {
+            if next.is_none() {
+                next = Some(accept(&listener, &mut failed).await);
+            }
+            strangers.place(&places).await
         };
-        let (place, (stream, peer)) = select! {
-            accepted = accepted => accepted,
+        let place = select! {
+            place = admitted => place,
             Some(ended) = connections.join_next() => {
                 report(ended);
                 continue;
             }
             () = stopped(&mut shutdown) => break,
         };
-        let run = connection::run(
-            stream,
-            peer,
-            tls.borrow().clone(),
-            Arc::clone(&shared),
-            shutdown.clone(),
-        );
+        let Some((stream, peer)) = next.take() else {
+            continue;
+        };
+        let visit = strangers.enter();
+        let handler = Received {
+            handler: Arc::clone(&handler),
+            visit: Arc::clone(&visit),
+        };
+        let shared = Shared {
+            limits: Arc::clone(&limits),
+            handler: Arc::new(handler),
+        };
+        let tls = tls.borrow().clone();
+        let run = connection::run(stream, peer, tls, Arc::new(shared), shutdown.clone());
         connections.spawn(async move {
-            run.await;
+            select! {
+                () = run => {}
+                () = visit.shown_out() => debug!(%peer, "made room: no token was taken over it"),
+            }
             drop(place);
         });
     }
@@ -91,7 +106,7 @@ pub async fn serve<H: Handler>(
             report(ended);
         }
     };
-    if tokio::time::timeout(drain, drained).await.is_err() {
+    if tokio::time::timeout(limits.drain, drained).await.is_err() {
         warn!(
             connections = connections.len(),
             "connections dropped: they did not end in time"

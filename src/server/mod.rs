@@ -23,6 +23,7 @@ mod route;
 pub mod scim;
 mod sending;
 pub mod snapshots;
+mod strangers;
 pub mod syslog;
 pub mod systemd;
 pub mod tls;
@@ -32,7 +33,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::directory::Directory;
 use crate::store::snapshots::Plan;
@@ -73,8 +74,11 @@ pub struct Network {
     pub forwarder: Option<Forwarder>,
 }
 
+/// What each change holds while it is under way, also when its client is gone: the server ends behind the last of them.
+pub type Work = mpsc::Sender<()>;
+
 /// Serves `directory` on both listeners and forwards its audit until `shutdown` becomes true, and comes back when the
-/// requests in flight are answered or the drain deadline has passed.
+/// requests in flight are answered or the drain deadline has passed, and what they began is done or took as long again.
 pub async fn serve(
     listeners: Listeners,
     network: Network,
@@ -91,8 +95,20 @@ pub async fn serve(
         Arc::clone(&certificate),
         settings.snapshots.clone(),
     ));
-    let scim = scim::Scim::new(Arc::clone(&directory), settings, Arc::clone(&metrics));
-    let admin = admin::Admin::new(Arc::clone(&directory), settings, metrics, shutdown.clone());
+    let (work, mut unfinished) = mpsc::channel(1);
+    let scim = scim::Scim::new(
+        Arc::clone(&directory),
+        settings,
+        Arc::clone(&metrics),
+        work.clone(),
+    );
+    let admin = admin::Admin::new(
+        Arc::clone(&directory),
+        settings,
+        metrics,
+        shutdown.clone(),
+        work,
+    );
     let (scim, admin) = (Arc::new(scim), Arc::new(admin));
     let (scim_tls, admin_tls) = (certificate.scim(), certificate.admin());
     let limits = || Arc::clone(&settings.limits);
@@ -111,6 +127,11 @@ pub async fn serve(
         end_feed(&directory, stop()),
         forward,
     );
+    // Nobody sends anything: it ends when the last sender is gone.
+    let finished = tokio::time::timeout(settings.limits.drain, unfinished.recv());
+    if finished.await.is_err() {
+        tracing::warn!("changes are under way that did not end in time");
+    }
 }
 
 /// Has the directory write what lags behind, now and then.

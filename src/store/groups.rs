@@ -1,5 +1,7 @@
 //! Statements over `group`, `group_user` and `group_group`. Members are rows: a change of one never reads the others.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, named_params};
 use serde_json::Value;
@@ -144,6 +146,47 @@ pub fn find_member(connection: &Connection, id: &str) -> Result<Option<MemberRow
             ResourceType::Group,
         ),
     }
+}
+
+/// The members of a group, by their ids.
+pub fn member_ids(
+    connection: &Connection,
+    group: i64,
+) -> Result<BTreeMap<String, MemberRow>, Error> {
+    let mut members = BTreeMap::new();
+    for (kind, sql) in [
+        (
+            ResourceType::User,
+            "SELECT user.id, user.seq FROM group_user JOIN user ON user.seq = group_user.user WHERE \"group\" = ?1",
+        ),
+        (
+            ResourceType::Group,
+            "SELECT sub.id, sub.seq FROM group_group JOIN \"group\" AS sub ON sub.seq = group_group.subgroup
+             WHERE group_group.\"group\" = ?1",
+        ),
+    ] {
+        let mut statement = connection.prepare_cached(sql)?;
+        let rows = statement.query_map([group], |row| {
+            let seq = row.get(1)?;
+            Ok((row.get(0)?, MemberRow { kind, seq }))
+        })?;
+        for row in rows {
+            let (id, member) = row?;
+            members.insert(id, member);
+        }
+    }
+    Ok(members)
+}
+
+/// Takes all members out of a group.
+pub fn clear(connection: &Connection, group: i64) -> Result<(), Error> {
+    for sql in [
+        "DELETE FROM group_user WHERE \"group\" = ?1",
+        "DELETE FROM group_group WHERE \"group\" = ?1",
+    ] {
+        connection.prepare_cached(sql)?.execute([group])?;
+    }
+    Ok(())
 }
 
 /// Makes `member` one of `group`. `false` if it was one.

@@ -1,5 +1,5 @@
-//! One page of a table's resources, by index or by cursor, sorted or in the order of creation. One mechanism for users
-//! and groups.
+//! A table's resources from some place on, by index or by cursor, sorted or in the order of creation. One mechanism for
+//! users and groups. Who takes them says how many fit on a page.
 //!
 //! Where SQL alone can tell what matches and in which order, SQL pages. Otherwise each row that the condition leaves is
 //! judged in memory, and only the ranks of one page are held.
@@ -8,6 +8,7 @@
 mod tests;
 
 use std::collections::BinaryHeap;
+use std::ops::ControlFlow;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
@@ -17,10 +18,6 @@ use super::{Error, groups, open::optional, text, users};
 use crate::scim::Object;
 use crate::scim::query::sort::Rank;
 use crate::scim::schema::ResourceType;
-
-/// Bytes of stored resources on a page at the most, whatever their number; a page has one at the least. What a page
-/// leaves out for this, the next one has.
-pub const PAGE_BYTES: usize = 8 * 1024 * 1024;
 
 /// A resource as it is stored: its text, which nobody has read.
 #[derive(Debug, Clone)]
@@ -98,17 +95,6 @@ pub enum Start {
     After(Rank),
 }
 
-/// A page.
-#[derive(Debug)]
-pub struct Page {
-    /// Resources that match in all.
-    pub total: u64,
-    /// Those on the page.
-    pub resources: Vec<Stored>,
-    /// Rank of the last of them if more follow; only where the page does not start by index.
-    pub last: Option<Rank>,
-}
-
 impl Table {
     /// The resource with this id that SCIM sees.
     pub fn get(&self, connection: &Connection, id: &str) -> Result<Option<Stored>, Error> {
@@ -123,49 +109,55 @@ impl Table {
         )
     }
 
-    /// The page of the resources that `condition` selects, in the order of creation.
-    pub fn page(
+    /// Gives the resources that `condition` selects to `take` with their ranks, in the order of creation, until it has
+    /// enough: `count` of them and the one behind, by which it learns that there are more. Tells how many there are in
+    /// all.
+    pub fn page<E: From<Error>>(
         &self,
         connection: &Connection,
         condition: &Condition,
         start: &Start,
         count: u64,
-    ) -> Result<Page, Error> {
-        let (bound, skip, limit) = match start {
-            Start::Index(skip) => (i64::MIN, *skip, count),
-            Start::First => (i64::MIN, 0, count.saturating_add(1)),
-            Start::After(rank) => (rank.seq, 0, count.saturating_add(1)),
+        mut take: impl FnMut(Rank, &Stored) -> Result<ControlFlow<()>, E>,
+    ) -> Result<u64, E> {
+        let (bound, skip) = match start {
+            Start::Index(skip) => (i64::MIN, *skip),
+            Start::First => (i64::MIN, 0),
+            Start::After(rank) => (rank.seq, 0),
         };
         let number = |number: u64| Value::Integer(number.try_into().unwrap_or(i64::MAX));
+        let limit = count.saturating_add(1);
         let tail = [Value::Integer(bound), number(limit), number(skip)];
         let parameters = condition.parameters.iter().chain(&tail);
-        let mut statement = connection.prepare_cached(&self.page_sql(condition))?;
-        let rows = statement.query_map(params_from_iter(parameters), Stored::read)?;
-        let (mut resources, cut) = self.fitting(rows)?;
-        let found = resources.len() as u64;
-        // A first page that is not full tells the total by itself.
-        let complete = !cut && found < limit && (found > 0 || skip == 0);
-        let total = match bound == i64::MIN && complete {
-            true => skip + found,
-            false => self.count(connection, condition)?,
-        };
-        let more = !matches!(start, Start::Index(_)) && (cut || found > count);
-        if found > count {
-            resources.pop();
+        let mut statement = connection
+            .prepare_cached(&self.page_sql(condition))
+            .map_err(Error::from)?;
+        let rows = statement
+            .query_map(params_from_iter(parameters), Stored::read)
+            .map_err(Error::from)?;
+        let (mut found, mut cut) = (0, false);
+        for stored in rows {
+            let stored = stored.map_err(Error::from)?;
+            let rank = Rank {
+                key: None,
+                seq: stored.seq,
+                descending: false,
+            };
+            if take(rank, &stored)?.is_break() {
+                cut = true;
+                break;
+            }
+            found += 1;
         }
-        let last = resources.last().filter(|_| more).map(|last| Rank {
-            key: None,
-            seq: last.seq,
-            descending: false,
-        });
-        Ok(Page {
-            total,
-            resources,
-            last,
-        })
+        // A first page that nothing follows tells the total by itself.
+        let complete = bound == i64::MIN && !cut && (found > 0 || skip == 0);
+        match complete {
+            true => Ok(skip + found),
+            false => Ok(self.count(connection, condition)?),
+        }
     }
 
-    /// The page of those resources out of `condition` to which `judge` gives a rank, in the order of the ranks.
+    /// The same for those resources out of `condition` to which `judge` gives a rank, in the order of the ranks.
     pub fn judged_page<E: From<Error>>(
         &self,
         connection: &Connection,
@@ -173,11 +165,13 @@ impl Table {
         start: &Start,
         count: u64,
         mut judge: impl FnMut(&Stored) -> Result<Option<Rank>, E>,
-    ) -> Result<Page, E> {
-        let (skip, limit) = match start {
-            Start::Index(skip) => (*skip, skip.saturating_add(count)),
-            Start::First | Start::After(_) => (0, count.saturating_add(1)),
+        mut take: impl FnMut(Rank, &Stored) -> Result<ControlFlow<()>, E>,
+    ) -> Result<u64, E> {
+        let skip = match start {
+            Start::Index(skip) => *skip,
+            Start::First | Start::After(_) => 0,
         };
+        let limit = skip.saturating_add(count).saturating_add(1);
         let mut total = 0;
         let mut ranks = BinaryHeap::new();
         let sql = self.judged_sql(condition);
@@ -198,43 +192,14 @@ impl Table {
                 ranks.pop();
             }
         }
-        let mut ranks = ranks.into_sorted_vec();
-        let by_cursor = !matches!(start, Start::Index(_));
-        let mut more = by_cursor && ranks.len() as u64 > count;
-        if more {
-            ranks.pop();
-        }
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-        ranks.drain(..skip.min(ranks.len()));
-        let rows = ranks.iter().map(|rank| self.row(connection, rank.seq));
-        let (resources, cut) = self.fitting(rows)?;
-        if cut {
-            more = by_cursor;
-            ranks.truncate(resources.len());
-        }
-        Ok(Page {
-            total,
-            resources,
-            last: ranks.pop().filter(|_| more),
-        })
-    }
-
-    /// The rows that fit on a page, and whether there were more.
-    fn fitting<E: Into<Error>>(
-        &self,
-        rows: impl Iterator<Item = Result<Stored, E>>,
-    ) -> Result<(Vec<Stored>, bool), Error> {
-        let mut resources = Vec::new();
-        let mut bytes = 0;
-        for row in rows {
-            let row = row.map_err(Into::into)?;
-            bytes += row.resource.len();
-            if bytes > PAGE_BYTES && !resources.is_empty() {
-                return Ok((resources, true));
+        for rank in ranks.into_sorted_vec().into_iter().skip(skip) {
+            let stored = self.row(connection, rank.seq)?;
+            if take(rank, &stored)?.is_break() {
+                break;
             }
-            resources.push(row);
         }
-        Ok((resources, false))
+        Ok(total)
     }
 
     /// One page; its parameters are those of the condition, the row before it, and how many to take and to skip.

@@ -1,7 +1,7 @@
 //! The pool of read-only connections. A read never waits for the writer: WAL gives each its own snapshot.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,17 +10,25 @@ use tokio::sync::Semaphore;
 
 use super::{Error, open};
 
-/// Long reads at the same time. Each holds a thread and a snapshot that keeps the WAL from being reset.
-const LONG_READS: usize = 4;
-/// Steps of SQLite between two looks at whether anybody still waits for a long read: some ten microseconds.
+/// Reads at the same time that walk through a table. Each holds a thread and a snapshot that keeps the WAL from being
+/// reset.
+const WALKS: usize = 4;
+/// Others at the same time that are long all the same, such as that of a group with its 100,000 members. They do not wait
+/// for walks.
+const LARGE: usize = 2;
+/// Steps of SQLite between two looks at a read, whether it takes too long or anybody still waits for it: some ten
+/// microseconds.
 const STEPS: i32 = 1000;
+/// Looks after which a read is long: some hundred rows of a list, a millisecond.
+const LOOKS: usize = 8;
 /// How long the end of the pool waits for reads that were abandoned.
 const LAST_READS: Duration = Duration::from_secs(5);
 
 /// Hands out read-only connections.
 pub struct Readers {
     pool: Arc<Pool>,
-    long: Arc<Semaphore>,
+    walks: Arc<Semaphore>,
+    large: Arc<Semaphore>,
 }
 
 struct Pool {
@@ -88,7 +96,8 @@ impl Readers {
                 idle: Mutex::default(),
                 closed: AtomicBool::new(false),
             }),
-            long: Arc::new(Semaphore::new(LONG_READS)),
+            walks: Arc::new(Semaphore::new(WALKS)),
+            large: Arc::new(Semaphore::new(LARGE)),
         }
     }
 
@@ -103,13 +112,55 @@ impl Readers {
         answer
     }
 
+    /// Runs a read that finds its rows by index: on the calling thread or, once they turn out to be many, a second time
+    /// on a thread of its own.
+    pub async fn indexed<T: Send + 'static, E: From<Error> + Send + 'static>(
+        &self,
+        read: impl Fn(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E> {
+        match self.brief(&read) {
+            Some(answer) => answer,
+            None => self.on_a_thread(&self.large, read).await,
+        }
+    }
+
+    /// What `read` comes to, unless it takes too many steps for the thread that it was called on.
+    fn brief<T, E: From<Error>>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, E>,
+    ) -> Option<Result<T, E>> {
+        let mut connection = match self.pool.take() {
+            Ok(connection) => connection,
+            Err(error) => return Some(Err(error.into())),
+        };
+        let looks = Arc::new(AtomicUsize::new(0));
+        let looked = Arc::clone(&looks);
+        let long = move || looked.fetch_add(1, Ordering::Relaxed) >= LOOKS;
+        let answer = connection
+            .progress_handler(STEPS, Some(long))
+            .map_err(|error| Error::from(error).into())
+            .and_then(|()| snapshot(&connection, read));
+        if connection.progress_handler(0, None::<fn() -> bool>).is_ok() {
+            self.pool.give_back(connection);
+        }
+        (looks.load(Ordering::Relaxed) <= LOOKS).then_some(answer)
+    }
+
     /// Runs a read that may walk many rows on a thread of its own, few at a time. It ends when the caller stops waiting.
     pub async fn long<T: Send + 'static, E: From<Error> + Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E> {
-        let long = Arc::clone(&self.long);
-        let place = long.acquire_owned().await.map_err(|_| Error::Closed)?;
+        self.on_a_thread(&self.walks, read).await
+    }
+
+    async fn on_a_thread<T: Send + 'static, E: From<Error> + Send + 'static>(
+        &self,
+        places: &Arc<Semaphore>,
+        read: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E> {
+        let place = Arc::clone(places).acquire_owned();
+        let place = place.await.map_err(|_| Error::Closed)?;
         let mut connection = self.pool.take()?;
         let abandoned = Arc::new(AtomicBool::new(false));
         let _waiting = Waiting(Arc::clone(&abandoned));
@@ -133,11 +184,17 @@ impl Readers {
     /// Closes the connections. Waits a while for those of long reads: the last connection of all removes the WAL, and it
     /// has to be the writer's.
     pub async fn close(&self) {
-        let all = self.long.acquire_many(LONG_READS as u32);
+        let all = async {
+            tokio::join!(
+                self.walks.acquire_many(WALKS as u32),
+                self.large.acquire_many(LARGE as u32)
+            )
+        };
         if tokio::time::timeout(LAST_READS, all).await.is_err() {
             tracing::warn!("a read goes on; the WAL stays beside the file");
         }
-        self.long.close();
+        self.walks.close();
+        self.large.close();
         self.pool.closed.store(true, Ordering::SeqCst);
         locked(&self.pool.idle).clear();
     }

@@ -213,18 +213,20 @@ pub fn visible(connection: &Connection, id: &str) -> Result<Option<User>, Error>
 
 /// The visible user with this userName, else the one whose account has the name that it gives.
 pub fn named(connection: &Connection, user_name: &str) -> Result<Option<User>, Error> {
-    let same_name = one(
-        connection,
-        "user_name_key = ?1 AND scim_visible = 1",
-        &fold(user_name),
-    )?;
-    match same_name {
+    namesake(connection, user_name, "")
+}
+
+/// The same, beside the user with this id: what the id's user cannot be called for.
+pub fn namesake(connection: &Connection, user_name: &str, id: &str) -> Result<Option<User>, Error> {
+    let find = |column: &str, key: &str| {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM user WHERE {column} = ?1 AND scim_visible = 1 AND id <> ?2"
+        );
+        optional(connection.prepare_cached(&sql)?.query_row([key, id], read))
+    };
+    match find("user_name_key", &fold(user_name))? {
         Some(user) => Ok(Some(user)),
-        None => one(
-            connection,
-            "username_key = ?1 AND scim_visible = 1",
-            &username_key(user_name),
-        ),
+        None => find("username_key", &username_key(user_name)),
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use rusqlite::Connection;
-use tokio::sync::{self, Semaphore, oneshot, watch};
+use tokio::sync::{self, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::{Error, open::BUSY};
 
@@ -52,6 +52,8 @@ struct Waiting<J: Job> {
     job: J,
     outcome: Result<J::Done, J::Refused>,
     caller: oneshot::Sender<Result<J::Done, J::Refused>>,
+    /// Held until the job is answered, whether or not somebody still waits for that.
+    _place: OwnedSemaphorePermit,
 }
 
 impl<J: Job> Pending for Waiting<J> {
@@ -116,11 +118,13 @@ pub struct Writer {
     /// How busy it is.
     pub load: Load,
     queue: Mutex<Option<Sender<Box<dyn Pending>>>>,
-    places: Semaphore,
+    places: Arc<Semaphore>,
     /// Held from before the wait for a place until the job is queued, so that no job overtakes another on the way.
     turn: sync::Mutex<()>,
     thread: Mutex<Option<JoinHandle<()>>>,
     committed: watch::Sender<()>,
+    /// Its sender lives as long as the thread.
+    alive: watch::Receiver<()>,
     /// Whether the machine did not let the last change be made.
     unable: Arc<AtomicBool>,
 }
@@ -135,21 +139,33 @@ impl Writer {
             committed: committed.clone(),
             unable: Arc::clone(&unable),
         };
+        let (living, alive) = watch::channel(());
         let load = Load::default();
         let measured = load.clone();
         let thread = std::thread::Builder::new()
             .name("writer".into())
-            .spawn(move || work(&connection, &receiver, batch_time, &measured, &told))
+            .spawn(move || {
+                let _living = living;
+                work(&connection, &receiver, batch_time, &measured, &told);
+            })
             .map_err(|error| Error::Sqlite(format!("cannot start the writer: {error}")))?;
         Ok(Self {
             load,
             queue: Mutex::new(Some(sender)),
-            places: Semaphore::new(QUEUE),
+            places: Arc::new(Semaphore::new(QUEUE)),
             turn: sync::Mutex::new(()),
             thread: Mutex::new(Some(thread)),
             committed,
+            alive,
             unable,
         })
+    }
+
+    /// Completes when the thread has ended, which it does before [`Writer::close`] only by a bug: then nothing is written
+    /// any more.
+    pub async fn ended(&self) {
+        let mut alive = self.alive.clone();
+        while alive.changed().await.is_ok() {}
     }
 
     /// Has `job` done. Comes back after its COMMIT, or when it was refused or could not be made. Once this was polled
@@ -157,12 +173,14 @@ impl Writer {
     /// first polled (by a task that has not used up its budget, or is unconstrained).
     pub async fn submit<J: Job>(&self, job: J) -> Result<J::Done, J::Refused> {
         let turn = self.turn.lock().await;
-        let _place = self.places.acquire().await.map_err(|_| Error::Closed)?;
+        let place = Arc::clone(&self.places).acquire_owned().await;
+        let place = place.map_err(|_| Error::Closed)?;
         let (caller, answer) = oneshot::channel();
         let waiting = Box::new(Waiting {
             job,
             outcome: Err(Error::Closed.into()),
             caller,
+            _place: place,
         });
         match self.queue().as_ref() {
             Some(queue) => {

@@ -450,3 +450,33 @@ async fn what_there_is_no_time_for_is_not_begun() {
     );
     assert_eq!(app.client.get("/Users").await.total(), 65);
 }
+
+/// A client that hangs up ends nothing, and neither does the stop that follows: the last row is that of the stop.
+#[tokio::test]
+async fn a_stop_comes_behind_what_a_client_left_to_the_server() {
+    let mut app = TestApp::start();
+    let operations: Vec<_> = (0..300).map(|number| user(&format!("u{number}"))).collect();
+    let body = json!({"schemas": [BULK_REQUEST], "Operations": operations});
+    // Its connections end with it, so that nothing is left to drain.
+    let client = app.new_client();
+    let sent = tokio::spawn(async move { client.scim("POST", "/Bulk", body).await });
+    let ask = |sql: &str| {
+        app.db()
+            .query_row(sql, [], |row| row.get::<_, i64>(0))
+            .unwrap()
+    };
+    while ask("SELECT count(*) FROM user") == 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    sent.abort();
+    assert!(sent.await.unwrap_err().is_cancelled());
+    app.stop();
+    let ask = |sql: &str| {
+        app.db()
+            .query_row(sql, [], |row| row.get::<_, i64>(0))
+            .unwrap()
+    };
+    assert_eq!(ask("SELECT count(*) FROM user"), 300);
+    let last = "SELECT action = 'server.stop' FROM audit ORDER BY seq DESC LIMIT 1";
+    assert_eq!(ask(last), 1);
+}

@@ -79,3 +79,57 @@ async fn a_page_has_100_users_unless_the_client_says_otherwise() {
     let page = app.client.get("/Users?count=1000").await.expect(200);
     assert_eq!(ids(&page.json).len(), 120);
 }
+
+/// A page is cut where its bytes are enough, as they leave: what others show of a resource counts, and the list of all
+/// users and groups goes on where it was cut.
+#[tokio::test]
+async fn pages_are_bounded_in_bytes_and_lose_nothing() {
+    const MOST: usize = 9 * 1024 * 1024;
+    let app = TestApp::start();
+    let (mut users, mut groups) = (Vec::new(), Vec::new());
+    for number in 0..10 {
+        let name = "x".repeat(900_000);
+        let user = json!({"userName": format!("u{number}@x.test"), "displayName": name});
+        let made = app.client.scim("POST", "/Users", user).await;
+        users.push(made.expect(201).id());
+    }
+    for number in 0..4 {
+        let members: Vec<_> = users.iter().take(5).collect();
+        let group = json!({"displayName": format!("g{number}"), "members": members});
+        let path = "/Groups?excludedAttributes=members";
+        let made = app.client.scim("POST", path, group).await;
+        groups.push(made.expect(201).id());
+    }
+    for (path, expected) in [
+        ("/Groups?", groups.clone()),
+        ("/Users?", users.clone()),
+        ("/?", [users, groups].concat()),
+    ] {
+        let mut found = Vec::new();
+        while found.len() < expected.len() {
+            let start = found.len() + 1;
+            let path = format!("{path}startIndex={start}&count=100");
+            let page = app.client.get(&path).await.expect(200);
+            assert_eq!(page.total(), expected.len() as u64, "{path}");
+            let bytes = page.json.to_string().len();
+            assert!(bytes < MOST, "{path}: {bytes}");
+            let ids = ids(&page.json);
+            assert!(!ids.is_empty(), "{path}");
+            found.extend(ids);
+        }
+        assert_eq!(found, expected, "{path}");
+    }
+    let mut found = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let path = format!("/Groups?cursor={cursor}");
+        let page = app.client.get(&path).await.expect(200);
+        assert!(page.json.to_string().len() < MOST);
+        found.extend(ids(&page.json));
+        match page.json["nextCursor"].as_str() {
+            Some(next) => next.clone_into(&mut cursor),
+            None => break,
+        }
+    }
+    assert_eq!(found.len(), 4);
+}

@@ -119,6 +119,86 @@ async fn connections_beyond_the_limit_wait_and_are_served() {
     drop(silent);
 }
 
+/// Strangers come and stay, some silent, some after a request without a token: who has a token is served at once, and
+/// keeps its connection.
+#[tokio::test]
+async fn strangers_do_not_keep_out_who_has_a_token() {
+    let app = limited(&[("connections", "40"), ("handshake", "\"100s\"")]);
+    let mut known = tls(&app).await;
+    let request = head(&app, "GET /scim/Users", "");
+    known.write_all(request.as_bytes()).await.unwrap();
+    assert!(answered(&mut known).await.starts_with("HTTP/1.1 200 "));
+    let mut strangers = Vec::new();
+    for _ in 0..39 {
+        let mut stranger = tls(&app).await;
+        let request = b"GET /scim/Users HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        stranger.write_all(request).await.unwrap();
+        let answer = answered(&mut stranger).await;
+        assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
+        strangers.push(stranger);
+    }
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        let stream = TcpStream::connect(("127.0.0.1", port(&app.ready["scim"])));
+        silent.push(stream.await.unwrap());
+    }
+    let client = app.new_client();
+    let served = tokio::time::timeout(DEADLINE, client.get("/Users"));
+    served.await.expect("nobody makes room").expect(200);
+    known.write_all(request.as_bytes()).await.unwrap();
+    assert!(answered(&mut known).await.starts_with("HTTP/1.1 200 "));
+}
+
+/// Bodies that are announced and do not come, over as many connections as have room for them.
+async fn stalled(app: &TestApp, token: &str, line: &str) -> Vec<TlsStream<TcpStream>> {
+    let mut held = Vec::new();
+    for _ in 0..16 {
+        let mut stream = tls(app).await;
+        let request = format!(
+            "{line} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Length: 1048576\r\n\r\n{{"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        held.push(stream);
+    }
+    held
+}
+
+/// Bodies that do not arrive take room from those of the same token and kind alone.
+#[tokio::test]
+async fn bodies_that_do_not_come_keep_no_other_token_from_writing() {
+    let app = limited(&[("request", "\"600s\"")]);
+    let token = |scope: &str| {
+        let made = app.cli_json(["token", "create", scope, "--scope", scope]);
+        made["token"].as_str().unwrap().to_owned()
+    };
+    let _searches = stalled(&app, &token("read"), "POST /scim/Users/.search").await;
+    let _changes = stalled(&app, &token("provision"), "POST /scim/Users").await;
+    // Until they have what room they get.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let written = app.client.create(json!({"userName": "a@x.test"}));
+    let written = tokio::time::timeout(DEADLINE, written).await;
+    written.expect("no room for a body").expect(201);
+}
+
+#[tokio::test]
+async fn a_search_over_64_kib_is_413() {
+    let app = TestApp::start();
+    for (size, status) in [(50 * 1024, 200), (70 * 1024, 413)] {
+        let filter = format!("userName eq \"{}\"", "x".repeat(size));
+        let body = json!({"filter": filter});
+        let answer = app.client.scim("POST", "/Users/.search", body).await;
+        answer.expect(status);
+    }
+}
+
+/// The beginning of the next answer, which is small enough to come at once.
+async fn answered(stream: &mut TlsStream<TcpStream>) -> String {
+    let mut received = vec![0; 64 * 1024];
+    let read = tokio::time::timeout(DEADLINE, stream.read(&mut received));
+    let length = read.await.expect("no answer").unwrap();
+    String::from_utf8_lossy(&received[..length]).into_owned()
+}
+
 #[tokio::test]
 async fn one_connection_has_more_requests_than_streams() {
     let app = limited(&[("connections", "1"), ("streams", "2")]);

@@ -167,3 +167,22 @@ async fn who_pages_by_cursor_misses_nobody_while_others_write() {
         }
     }
 }
+
+#[tokio::test]
+async fn long_values_do_not_make_a_cursor_that_no_url_holds() {
+    let app = TestApp::start();
+    let mut all = BTreeSet::new();
+    for number in 0..7 {
+        // Alike at first: beyond what a cursor holds, and some to the end.
+        let letters = ["é\"", "ß", "ß"][number % 3].repeat(3000);
+        let body = json!({"userName": format!("u{number}@x.test"), "displayName": format!("{letters}{}", number / 3)});
+        let made = app.client.scim("POST", "/Users", body).await;
+        all.insert(made.expect(201).id());
+    }
+    for order in ["ascending", "descending"] {
+        let query = format!("sortBy=displayName&sortOrder={order}&attributes=id");
+        let found = by_cursor(&app.client, &query, 1).await;
+        assert_eq!(found.len(), all.len(), "{order}");
+        assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), all, "{order}");
+    }
+}

@@ -1,6 +1,11 @@
 //! What an administrator does to accounts beside a running server: SCIM sees it with the next answer, the identity
 //! provider cannot undo it, and the audit says who did it (design §3.8–3.10, §8 Preserved).
 
+use std::io::Read;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::app::TestApp;
@@ -269,6 +274,21 @@ async fn an_account_made_by_hand_is_adopted_by_post_and_by_patch() {
     assert_eq!(given(&adopted), given(&bela));
 }
 
+/// A name that compares like the one that its user has already, but gives an account the name of another's.
+#[tokio::test]
+async fn a_name_that_gives_the_account_of_another_is_taken() {
+    let app = TestApp::start();
+    let id = make(&app, json!({"userName": "c\u{226e}b@x.test"})).await;
+    make(&app, json!({"userName": "c_\u{338}b@x.test"})).await;
+    let name = "c<\u{338}b@x.test";
+    let patch = json!({"Operations": [{"op": "replace", "path": "userName", "value": name}]});
+    let path = format!("/Users/{id}");
+    let patched = app.client.scim("PATCH", &path, patch).await;
+    let patched = patched.expect_error(409, "uniqueness");
+    assert!(patched.detail().contains("c_\u{338}b@x.test"));
+    assert_eq!(read(&app, &id).await["userName"], "c\u{226e}b@x.test");
+}
+
 #[tokio::test]
 async fn an_account_made_by_hand_follows_the_rules_of_any_other() {
     let app = TestApp::start();
@@ -324,6 +344,41 @@ fn printed<'a>(app: &TestApp, args: impl IntoIterator<Item = &'a str>) -> String
     let output = app.cli(args);
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// Whoever reads an export slowly holds back nothing of the server's: the WAL is emptied meanwhile.
+#[tokio::test]
+async fn an_export_that_nobody_reads_keeps_no_snapshot() {
+    let app = TestApp::start();
+    for number in 0..30 {
+        let name = "x".repeat(10_000);
+        make(
+            &app,
+            json!({"userName": format!("u{number}@x.test"), "displayName": name}),
+        )
+        .await;
+    }
+    let mut export = app.command(["user", "export"]);
+    let mut export = export.stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdout = export.stdout.take().unwrap();
+    // It has begun, and more is to come than a pipe holds.
+    stdout.read_exact(&mut [0]).unwrap();
+    make(&app, json!({"userName": "later@x.test"})).await;
+    let start = Instant::now();
+    let db = Connection::open(app.database()).unwrap();
+    let emptied = || {
+        let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+        db.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap() == 0
+    };
+    while !emptied() {
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "it holds its snapshot"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    stdout.read_to_end(&mut Vec::new()).unwrap();
+    assert!(export.wait().unwrap().success());
 }
 
 #[tokio::test]

@@ -14,7 +14,6 @@ use rusqlite::params_from_iter;
 
 use super::super::view::Representation;
 use super::*;
-use crate::scim::Object;
 use asked::asked;
 use made::{crowds, directory, people};
 
@@ -31,13 +30,9 @@ fn list(
     resource_type: ResourceType,
     query: Query,
 ) -> Listing {
-    let listing = List {
-        view: view.clone(),
-        resource_type,
-        condition: lower::condition(query.filter.as_ref(), resource_type, &view.schemas),
-        query,
-    };
-    listing.run(connection).unwrap()
+    List::new(view.clone(), resource_type, query)
+        .run(connection)
+        .unwrap()
 }
 
 fn ids(listing: &Listing) -> Vec<String> {

@@ -11,6 +11,9 @@ use crate::scim::filter::Scope;
 use crate::scim::filter::evaluate::{Collation, Key, sorted_by};
 use crate::scim::schema::{ResourceType, Schemas};
 
+/// Bytes of a text that take part in the order, under its collation; a cursor holds them, and has to fit into a URL.
+const KEY: usize = 256;
+
 /// A resource's place in a list: its key, then the order of creation. What has no key comes last, or first where the
 /// order is descending.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,9 +103,15 @@ impl Rank {
     }
 }
 
+/// A key by itself. Of a text it keeps the beginning, here as in every rank, so that what comes out of a cursor compares
+/// like what it was made of.
 fn owned(key: Key<'_>) -> Key<'static> {
     match key {
-        Key::Text(text) => Key::Text(Cow::Owned(text.into_owned())),
+        Key::Text(text) => {
+            let mut text = text.into_owned();
+            text.truncate(text.floor_char_boundary(KEY));
+            Key::Text(Cow::Owned(text))
+        }
         Key::Boolean(boolean) => Key::Boolean(boolean),
         Key::Instant(at) => Key::Instant(at),
         Key::Number(number) => Key::Number(number),

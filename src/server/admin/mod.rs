@@ -25,16 +25,16 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderMap};
 use hyper::{Method, Request, Response};
 use serde_json::json;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::Settings;
 use super::answer::{self, Failure, Reply};
 use super::auth::authenticate;
-use super::intake::{self, Asks, Intake};
+use super::intake::{self, Asks, Held, Intake};
 use super::listener::Handler;
 use super::metrics::{self, Metrics};
 use super::route::segments;
+use super::{Settings, Work};
 use crate::directory::audit::{Entry, Origin};
 use crate::directory::tokens::{Principal, Scope};
 use crate::directory::{Directory, Refusal};
@@ -73,6 +73,7 @@ pub struct Admin {
     intake: Intake,
     metrics: Arc<Metrics>,
     table: Table,
+    work: Work,
     stopping: watch::Receiver<bool>,
 }
 
@@ -113,6 +114,7 @@ impl Admin {
         settings: &Settings,
         metrics: Arc<Metrics>,
         stopping: watch::Receiver<bool>,
+        work: Work,
     ) -> Self {
         Self {
             stopping,
@@ -120,6 +122,7 @@ impl Admin {
             intake: Intake::new(settings, metrics.admin.clone()),
             metrics,
             table: Table::new(routes()),
+            work,
         }
     }
 
@@ -158,9 +161,11 @@ impl Admin {
             Err(_) => unknown(&method, &url),
         };
         let (directory, origin) = (Arc::clone(&self.directory), origin.clone());
+        let work = self.work.clone();
         // In a task of its own: a client that hangs up leaves nothing half-way, and the room of its body is free only
         // when the writer is done with it.
         let task = tokio::spawn(async move {
+            let _work = work;
             let (reply, _room) = match understood {
                 Ok((answering, room)) => (answering.await, room),
                 Err(failure) => (Err(failure), None),
@@ -184,7 +189,7 @@ impl Admin {
         principal: Option<&Principal>,
         deadline: Instant,
         origin: &mut Origin,
-    ) -> Result<(Answering, Option<OwnedSemaphorePermit>), Failure> {
+    ) -> Result<(Answering, Option<Held>), Failure> {
         may_enter(principal)?;
         self.intake.admit(&request)?;
         let found = found.map_err(Failure::clone)?;
@@ -198,7 +203,9 @@ impl Admin {
         let query = request.uri().query().unwrap_or_default().to_owned();
         let json = is_json(request.headers());
         let body = request.into_body();
-        let (body, room) = self.intake.body(body, Asks::One, deadline).await?;
+        let token = principal.map_or("", |principal| &principal.token_id);
+        let body = self.intake.body(body, Asks::One, token, deadline);
+        let (body, room) = body.await?;
         if !body.is_empty() && !json {
             let detail = "send the body as Content-Type: application/json";
             return Err(Failure::new(415, detail));

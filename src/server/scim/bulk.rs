@@ -14,7 +14,6 @@ use std::task::{Context, Poll};
 use hyper::Request;
 use hyper::body::Incoming;
 use serde_json::Value;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::unconstrained;
 use tokio::time::{Instant, timeout_at};
 
@@ -29,7 +28,7 @@ use crate::scim::schema::Schemas;
 use crate::scim::version::{Condition, Tags};
 use crate::scim::{Object, ScimType, message};
 use crate::server::answer::{self, Failure, Reply};
-use crate::server::intake::{Asks, Content, late};
+use crate::server::intake::{Asks, Content, Held, late};
 use crate::server::line::Line;
 use crate::server::metrics::Meter;
 use crate::server::route::{Endpoint, Routes};
@@ -41,7 +40,7 @@ const IN_FLIGHT: usize = 64;
 /// A bulk request that was understood, and the room of its body.
 pub(super) struct Understood {
     bulk: Bulk,
-    room: OwnedSemaphorePermit,
+    room: Held,
 }
 
 impl Scim {
@@ -53,8 +52,10 @@ impl Scim {
         deadline: Instant,
     ) -> Result<Understood, Failure> {
         may_write(principal)?;
-        let body = request.into_body();
-        let bulk = self.intake.json(body, Asks::Bulk, deadline, bulk::parse);
+        let (body, token) = (request.into_body(), &principal.token_id);
+        let bulk = self
+            .intake
+            .json(body, Asks::Bulk, token, deadline, bulk::parse);
         let Content { value, room } = bulk.await.map_err(|failure| match failure.scim_type {
             // RFC 7644 §3.7.4.
             Some(ScimType::TooMany) => Failure {
@@ -75,9 +76,10 @@ impl Scim {
         deadline: Instant,
     ) -> Result<Reply, Failure> {
         let (directory, routes) = (Arc::clone(&self.directory), self.routes.clone());
-        let meter = self.metrics.bulk.clone();
+        let (meter, work) = (self.metrics.bulk.clone(), self.work.clone());
         let (origin, deadline) = (origin.clone(), self.intake.answer_by(deadline));
         let task = tokio::spawn(async move {
+            let _work = work;
             let Understood { bulk, room } = understood;
             let run = Run {
                 directory: &directory,

@@ -11,18 +11,17 @@ use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header;
 use hyper::{Method, Request, Response};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinError;
 use tokio::time::{Instant, timeout_at};
 
-use super::Settings;
 use super::answer::{self, Failure, Reply};
 use super::auth::authenticate;
-use super::intake::{Asks, Content, Intake, asked, reads};
+use super::intake::{Asks, Content, Held, Intake, asked, reads};
 use super::limits::Limits;
 use super::listener::Handler;
 use super::metrics::Metrics;
 use super::route::{Endpoint, Routes};
+use super::{Settings, Work};
 use crate::directory::audit::{Entry, Origin};
 use crate::directory::tokens::{Principal, Scope};
 use crate::directory::view::Representation;
@@ -40,6 +39,7 @@ pub struct Scim {
     limits: Arc<Limits>,
     intake: Intake,
     metrics: Arc<Metrics>,
+    work: Work,
 }
 
 /// What a mutating request asks for, once it is understood.
@@ -48,7 +48,7 @@ struct Asked {
     resource_type: ResourceType,
     condition: Condition,
     projection: Projection,
-    room: Option<OwnedSemaphorePermit>,
+    room: Option<Held>,
 }
 
 impl Handler for Scim {
@@ -66,13 +66,19 @@ impl Handler for Scim {
 
 impl Scim {
     /// A handler over `directory` whose requests are counted by `metrics`.
-    pub fn new(directory: Arc<Directory>, settings: &Settings, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        directory: Arc<Directory>,
+        settings: &Settings,
+        metrics: Arc<Metrics>,
+        work: Work,
+    ) -> Self {
         Self {
             directory,
             routes: Routes::new(&settings.base_paths),
             intake: Intake::new(settings, metrics.scim.clone()),
             limits: Arc::clone(&settings.limits),
             metrics,
+            work,
         }
     }
 
@@ -93,9 +99,10 @@ impl Scim {
             return self.intake.outgoing.read(read).await;
         }
         if let Ok(Endpoint::Search(resource_type)) = admitted {
-            let body = request.into_body();
-            let body = self.intake.json(body, Asks::One, deadline, Ok).await?;
-            let search = || self.search(resource_type, body.value.clone());
+            let (body, token) = (request.into_body(), &principal.token_id);
+            let body = self.intake.json(body, Asks::Search, token, deadline, Ok);
+            let Content { value, room: _room } = body.await?;
+            let search = || self.search(resource_type, value.clone());
             return self.intake.outgoing.read(search).await;
         }
         let asked = match admitted {
@@ -177,8 +184,8 @@ impl Scim {
                     }
                     _ => Command::create(resource_type, value, directory.schemas()),
                 };
-                let body = request.into_body();
-                let body = self.intake.json(body, Asks::One, deadline, command);
+                let (body, token) = (request.into_body(), &principal.token_id);
+                let body = self.intake.json(body, Asks::One, token, deadline, command);
                 let Content { value, room } = body.await?;
                 (value, Some(room))
             }
@@ -196,7 +203,9 @@ impl Scim {
     /// body is free only when the writer is done with it.
     async fn execute(&self, asked: Asked, origin: &Origin) -> Result<Reply, Failure> {
         let (directory, origin) = (Arc::clone(&self.directory), origin.clone());
+        let work = self.work.clone();
         let task = tokio::spawn(async move {
+            let _work = work;
             let Asked {
                 command,
                 resource_type,

@@ -3,16 +3,14 @@
 use hyper::header::{ALLOW, ETAG};
 use hyper::{Method, Request};
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::{Scim, condition, pairs};
 use crate::directory::Refusal;
 use crate::directory::reading::{PAGE, PAGE_LIMIT};
-use crate::directory::view::Shown;
 use crate::scim::message::{Position, list_response};
 use crate::scim::query::{Page, Projection, Query};
 use crate::scim::schema::ResourceType;
-use crate::scim::{Error, Object, ScimType, bulk, discovery};
+use crate::scim::{Object, bulk, discovery};
 use crate::server::answer::{self, Failure, Reply};
 use crate::server::route::Endpoint;
 
@@ -30,7 +28,9 @@ impl Scim {
             return Ok(reply);
         }
         match endpoint {
-            Endpoint::Resource(resource_type, id) => self.resource(request, *resource_type, id),
+            Endpoint::Resource(resource_type, id) => {
+                self.resource(request, *resource_type, id).await
+            }
             Endpoint::Collection(resource_type) => {
                 let query = Query::from_pairs(pairs(request), *resource_type, schemas)?;
                 self.list(*resource_type, &query).await
@@ -38,7 +38,7 @@ impl Scim {
             Endpoint::Root => {
                 let query =
                     |resource_type| Query::from_pairs(pairs(request), resource_type, schemas);
-                self.everything(query(ResourceType::User)?, query(ResourceType::Group)?)
+                self.everything(&query(ResourceType::User)?, &query(ResourceType::Group)?)
                     .await
             }
             Endpoint::ServiceProviderConfig => {
@@ -82,12 +82,12 @@ impl Scim {
             None => {
                 let users = Query::from_search(body.clone(), ResourceType::User, schemas)?;
                 let groups = Query::from_search(body, ResourceType::Group, schemas)?;
-                self.everything(users, groups).await
+                self.everything(&users, &groups).await
             }
         }
     }
 
-    fn resource<B>(
+    async fn resource<B>(
         &self,
         request: &Request<B>,
         resource_type: ResourceType,
@@ -95,7 +95,7 @@ impl Scim {
     ) -> Result<Reply, Failure> {
         let schemas = self.directory.schemas();
         let projection = Projection::from_pairs(pairs(request), resource_type, schemas)?;
-        let found = self.directory.read(resource_type, id, &projection)?;
+        let found = self.directory.read(resource_type, id, &projection).await?;
         let condition = condition(request);
         if condition.holds(&found.etag) {
             let mut reply = answer::object(200, &found.resource);
@@ -116,39 +116,20 @@ impl Scim {
             Page::Index { start, .. } => Position::Index(start),
             Page::Cursor { .. } => Position::Cursor(listing.next.clone()),
         };
-        let list = list_response(listing.total, position, seen(listing.resources));
+        let list = list_response(listing.total, position, listing.resources);
         Ok(answer::object(200, &list))
     }
 
     /// A page of all users and, behind them, all groups.
-    async fn everything(&self, users: Query, mut groups: Query) -> Result<Reply, Failure> {
-        let Page::Index { start, count } = users.page else {
-            return Err(Error::new(
-                ScimType::InvalidCursor,
-                "a query over all resources pages by startIndex; /Users and /Groups page by cursor too",
-            )
-            .into());
+    async fn everything(&self, users: &Query, groups: &Query) -> Result<Reply, Failure> {
+        let listing = self.directory.everything(users, groups).await?;
+        let start = match users.page {
+            Page::Index { start, .. } => start,
+            Page::Cursor { .. } => 1,
         };
-        let found = self.directory.list(ResourceType::User, &users).await?;
-        let (before, shown) = (found.total, found.resources.len() as u64);
-        let mut resources = seen(found.resources);
-        groups.page = Page::Index {
-            start: start.saturating_sub(before).max(1),
-            count: Some(count.unwrap_or(PAGE).min(PAGE_LIMIT).saturating_sub(shown)),
-        };
-        let found = self.directory.list(ResourceType::Group, &groups).await?;
-        let total = before.saturating_add(found.total);
-        resources.extend(seen(found.resources));
-        Ok(answer::object(
-            200,
-            &list_response(total, Position::Index(start), resources),
-        ))
+        let list = list_response(listing.total, Position::Index(start), listing.resources);
+        Ok(answer::object(200, &list))
     }
-}
-
-/// The resources of a page, without what only answers with one resource carry.
-fn seen(resources: Vec<Shown>) -> Vec<Box<RawValue>> {
-    resources.into_iter().map(|shown| shown.resource).collect()
 }
 
 /// All of a discovery list, or the one with this id.

@@ -49,7 +49,8 @@ async fn scim(directory: &Arc<Directory>) -> (String, String, watch::Sender<bool
         Arc::clone(&certificate),
         settings.snapshots.clone(),
     );
-    let handler = Scim::new(Arc::clone(directory), &settings, Arc::new(metrics));
+    let (work, _) = tokio::sync::mpsc::channel(1);
+    let handler = Scim::new(Arc::clone(directory), &settings, Arc::new(metrics), work);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}/scim", listener.local_addr().unwrap());
     let (shutdown, stop) = watch::channel(false);

@@ -116,6 +116,44 @@ async fn after_the_end_nothing_is_handed_out_or_kept() {
     assert!(matches!(readers.long(read).await, Err(Error::Closed)));
 }
 
+/// Counts to a number: a read of so many steps, more or less.
+fn count_to(connection: &Connection, last: u32) -> Result<i64, Error> {
+    let sql = format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {last}) SELECT count(*) FROM n"
+    );
+    number(connection, &sql)
+}
+
+#[tokio::test]
+async fn a_read_by_index_leaves_the_calling_thread_once_it_is_long() {
+    let root = TempDir::new().unwrap();
+    let readers = Readers::new(&database(&root));
+    let here = std::thread::current().id();
+    // Every walk has its place, and none ends.
+    let walk = |_| Box::pin(readers.long(|connection| number(connection, ENDLESS)));
+    let mut walks: Vec<_> = (0..WALKS).map(walk).collect();
+    for walk in &mut walks {
+        assert!(pending(walk).await);
+    }
+    for (last, stays) in [(1, true), (10, true), (1_000_000, false), (10, true)] {
+        let read = move |connection: &Connection| {
+            let count = count_to(connection, last)?;
+            Ok::<_, Error>((count, std::thread::current().id()))
+        };
+        let (count, thread) = readers.indexed(read).await.unwrap();
+        assert_eq!((count, thread == here), (i64::from(last), stays));
+    }
+    // What a statement has done in earlier reads does not count.
+    for _ in 0..2000 {
+        let read = move |connection: &Connection| {
+            let mut statement = connection.prepare_cached("SELECT max(seq) FROM audit")?;
+            statement.query_row([], |row| row.get::<_, Option<i64>>(0))?;
+            Ok::<_, Error>(std::thread::current().id())
+        };
+        assert_eq!(readers.indexed(read).await.unwrap(), here);
+    }
+}
+
 fn wal(path: &Path) -> bool {
     path.with_extension("db-wal").exists()
 }

@@ -415,3 +415,54 @@ async fn an_idle_writer_empties_the_wal_and_probes_do_not_hold_it_up() {
         ((), ()) = async { tokio::join!(emptied(&idle), emptied(&probed)) } => {}
     }
 }
+
+/// A job that ends the thread: a panic where nothing catches it.
+struct Deadly;
+
+impl Drop for Deadly {
+    fn drop(&mut self) {
+        panic!("as the test wants")
+    }
+}
+
+impl Job for Deadly {
+    type Done = ();
+    type Refused = Error;
+
+    fn apply(&mut self, _: &Connection) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn refused(&mut self, _: &Connection, _: &Error) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_the_thread_is_told() {
+    let file = File::new();
+    file.writer.submit(plain("before")).await.unwrap();
+    let ended = begun(file.writer.ended()).await;
+    let _ = file.writer.submit(Deadly).await;
+    tokio::time::timeout(DEADLINE, ended).await.unwrap();
+    let late = file.writer.submit(plain("after")).await;
+    assert!(matches!(late, Err(Error::Closed)), "{late:?}");
+    assert_eq!(file.names(), ["before"]);
+}
+
+#[tokio::test]
+async fn a_job_keeps_its_place_in_the_queue_when_its_caller_goes_away() {
+    let file = File::new();
+    let (running, runs) = channel();
+    let (release, go) = channel();
+    let gate = begun(file.writer.submit(Gate { running, go })).await;
+    runs.recv_timeout(DEADLINE).unwrap();
+    // The gate has one of the places.
+    for _ in 1..QUEUE {
+        drop(begun(file.writer.submit(Empty)).await);
+    }
+    assert_eq!(file.writer.places.available_permits(), 0);
+    release.send(()).unwrap();
+    gate.await.unwrap();
+    file.writer.submit(Empty).await.unwrap();
+}
