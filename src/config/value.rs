@@ -40,7 +40,7 @@ pub(super) fn host(value: &Value) -> Result<String, String> {
     }
 }
 
-/// A host as it is typed: [`host`].
+/// A DNS name or an IP address, as it is typed.
 pub fn typed_host(text: &str) -> Result<String, String> {
     host(&Value::from(text))
 }
