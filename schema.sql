@@ -9,7 +9,8 @@ CREATE TABLE appliance (
     audit_seq  INTEGER NOT NULL,  -- last row of `audit`, kept apart from it so that a cut tail shows
     audit_hash TEXT NOT NULL,     -- its hash
     pruned_seq INTEGER NOT NULL,  -- last row that pruning removed from `audit`; 0: none
-    pruned_hash TEXT NOT NULL     -- its hash, which the first row that is left has before it
+    pruned_hash TEXT NOT NULL,    -- its hash, which the first row that is left has before it
+    leapt       TEXT              -- when the clock was last found to have leapt forward; null: never
 ) STRICT;
 
 -- Named bundles of settings for accounts.
@@ -192,8 +193,17 @@ CREATE TABLE audit (
 CREATE INDEX audit_at ON audit (at);
 CREATE INDEX audit_request ON audit (request_id);
 CREATE INDEX audit_target ON audit (target_id) WHERE target_id IS NOT NULL;
-CREATE INDEX audit_target_name ON audit (target_name COLLATE NOCASE) WHERE target_name IS NOT NULL;
 CREATE INDEX audit_not_applied ON audit (verdict) WHERE verdict <> 'applied';
+CREATE INDEX audit_pruning ON audit (seq) WHERE action = 'audit.prune' AND verdict = 'applied';
+
+-- By which words rows of the audit are found, beside the id of what they are about. It follows from them: no part of the
+-- chain, and pruned with it.
+CREATE TABLE audit_about (
+    kind TEXT NOT NULL CHECK (kind IN ('name', 'member')),
+    key  TEXT NOT NULL,     -- target_name under NFC and full case folding; id of a member whom a group gained or lost
+    seq  INTEGER NOT NULL,
+    PRIMARY KEY (key, kind, seq)
+) STRICT, WITHOUT ROWID;
 
 -- Receivers that the audit is forwarded to, and the last row that each is known to have.
 CREATE TABLE forwarding (

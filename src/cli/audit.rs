@@ -69,7 +69,7 @@ struct Filters {
     /// Only by this actor, as the list names it
     #[arg(long, value_name = "ACTOR")]
     who: Option<String>,
-    /// Only on what has this id or name
+    /// Only on what has or had this id or name, under each of its names, with the groups that it entered or left
     #[arg(long, value_name = "ID|NAME")]
     whom: Option<String>,
     /// Only with this verdict: applied, unchanged, refused or failed
@@ -100,7 +100,7 @@ impl Filters {
         let whom = self.whom.map(|whom| directory.whom(&whom)).transpose()?;
         Ok(Selection {
             who: self.who,
-            whom: whom.unwrap_or_default(),
+            whom,
             verdict: self.verdict,
             action: self.action,
             since: self.since,
@@ -245,7 +245,7 @@ fn export(
     let format = match format {
         Format::Json => rows::Format::Json,
         Format::Jsonl => rows::Format::Jsonl,
-        Format::Csv => rows::Format::Csv,
+        Format::Csv => rows::Format::Sheet,
         Format::Cef => {
             let mut output = BufWriter::new(output);
             let mut write =

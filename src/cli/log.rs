@@ -1,21 +1,36 @@
-//! How the log of `serve` looks: text, logfmt or JSON, one line for each event on stderr, whatever a value holds.
+//! How the log of `serve` looks: text, logfmt or JSON, one line for each event on stderr, whatever a value holds. How the
+//! lines get there is for `outlet`.
 
 use std::fmt::{self, Write};
 use std::os::unix::fs::MetadataExt;
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::{self, FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, SubscriberBuilder};
 use tracing_subscriber::registry::LookupSpan;
 
+use super::outlet::Outlet;
 use crate::config::{Log, LogFormat};
 
+/// The log of this process. Dropped, it waits until the last line is written.
+pub struct Logging(Outlet);
+
+impl Drop for Logging {
+    fn drop(&mut self) {
+        self.0.finish();
+    }
+}
+
 /// Starts the log. Under systemd each line says its priority to the journal.
-pub fn start(log: Log) -> anyhow::Result<()> {
+pub fn start(log: Log) -> anyhow::Result<Logging> {
     let journal = to_journal();
+    let lost = |lines| tracing::warn!(lines, "lines of the log could not be written and are lost");
+    let outlet = Outlet::start(std::io::stderr(), lost).context("cannot start the log")?;
     let builder = SubscriberBuilder::default()
-        .with_writer(std::io::stderr)
+        .with_writer(outlet.clone())
+        // It would print them, and panic where it cannot.
+        .log_internal_errors(false)
         .with_ansi(false)
         .with_max_level(log.level);
     let started = match log.format {
@@ -37,7 +52,14 @@ pub fn start(log: Log) -> anyhow::Result<()> {
             builder.event_format(json).fmt_fields(fields).try_init()
         }
     };
-    started.map_err(|error| anyhow!("cannot start the log: {error}"))
+    started.map_err(|error| anyhow!("cannot start the log: {error}"))?;
+    // A panic is a line of the log like any other; where nobody reads, printing it would block whoever panics.
+    std::panic::set_hook(Box::new(|panic| {
+        let at = panic.location().map(ToString::to_string);
+        let what = panic.payload_as_str();
+        tracing::error!(at, what, "a panic: this is a defect");
+    }));
+    Ok(Logging(outlet))
 }
 
 /// Whether stderr is the journal: systemd names its device and inode, which a redirected stderr does not have.

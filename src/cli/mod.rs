@@ -13,6 +13,8 @@ mod lock;
 mod log;
 mod manual;
 mod mapping;
+mod outlet;
+mod process;
 mod profile;
 mod progress;
 mod reclassify;

@@ -15,6 +15,9 @@ pub enum Format {
     Table,
     /// A line of keys, then one of values for each row
     Csv,
+    /// CSV for spreadsheets alone: none of its cells is taken for a formula.
+    #[value(skip)]
+    Sheet,
     /// One array
     Json,
     /// An object a line
@@ -42,8 +45,14 @@ pub struct Rows {
 
 enum Sink {
     Table(Output),
-    Csv(Box<csv::Writer<Output>>),
-    Json { output: Output, first: bool },
+    Csv {
+        output: Box<csv::Writer<Output>>,
+        guarded: bool,
+    },
+    Json {
+        output: Output,
+        first: bool,
+    },
     Jsonl(Output),
 }
 
@@ -73,11 +82,14 @@ impl Rows {
                 writeln!(output, "{}", line(columns, titles)).context(FAILED)?;
                 Sink::Table(output)
             }
-            Format::Csv => {
+            Format::Csv | Format::Sheet => {
                 let mut output = csv::Writer::from_writer(output);
                 let keys = columns.iter().map(|(key, _)| key);
                 output.write_record(keys).context(FAILED)?;
-                Sink::Csv(Box::new(output))
+                Sink::Csv {
+                    output: Box::new(output),
+                    guarded: format == Format::Sheet,
+                }
             }
             Format::Json => {
                 write!(output, "[").context(FAILED)?;
@@ -97,12 +109,15 @@ impl Rows {
                 let cells = cells.into_iter().map(|cell| match cell.as_str() {
                     "" => "-".to_owned(),
                     // What a client sent must not steer the terminal.
-                    cell => cell.replace(char::is_control, "\u{fffd}"),
+                    cell => cell.replace(steers, "\u{fffd}"),
                 });
                 writeln!(output, "{}", line(self.columns, cells)).context(FAILED)
             }
-            Sink::Csv(output) => {
-                let cells = cells(self.columns, row)?;
+            Sink::Csv { output, guarded } => {
+                let mut cells = cells(self.columns, row)?;
+                if *guarded {
+                    cells.iter_mut().for_each(guard);
+                }
                 output.write_record(cells).context(FAILED)
             }
             Sink::Json { output, first } => {
@@ -128,7 +143,7 @@ impl Rows {
     /// Has everything that was written so far arrive.
     pub fn flush(&mut self) -> anyhow::Result<()> {
         match &mut self.sink {
-            Sink::Csv(output) => output.flush(),
+            Sink::Csv { output, .. } => output.flush(),
             Sink::Table(output) | Sink::Json { output, .. } | Sink::Jsonl(output) => output.flush(),
         }
         .context(FAILED)
@@ -146,6 +161,32 @@ fn cells(columns: &[Column], row: &impl Serialize) -> anyhow::Result<Vec<String>
     Ok(columns.iter().map(cell).collect())
 }
 
+/// Whether a letter is not shown but does something: a control character, or one that turns the direction of the text
+/// around it, joins or hides (Unicode's Cf, as far as it means no letter of a script).
+fn steers(letter: char) -> bool {
+    letter.is_control()
+        || matches!(
+            letter,
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{180e}'
+                | '\u{200b}'
+                | '\u{200e}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
+}
+
+/// Puts an apostrophe before what a spreadsheet would take for a formula.
+fn guard(cell: &mut String) {
+    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        cell.insert(0, '\'');
+    }
+}
+
 /// Cells in their columns.
 fn line(columns: &[Column], cells: impl Iterator<Item = String>) -> String {
     let padded = columns
@@ -154,4 +195,36 @@ fn line(columns: &[Column], cells: impl Iterator<Item = String>) -> String {
         .map(|((_, width), cell)| format!("{cell:width$}"));
     let line = padded.collect::<Vec<_>>().join("  ");
     line.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_spreadsheet_would_compute_is_text() {
+        for (cell, guarded) in [
+            ("=1+1", "'=1+1"),
+            ("+1", "'+1"),
+            ("-1", "'-1"),
+            ("@x", "'@x"),
+            ("\t=1", "'\t=1"),
+            ("anna@x.test", "anna@x.test"),
+            ("'=1", "'=1"),
+            ("", ""),
+        ] {
+            let mut found = cell.to_owned();
+            guard(&mut found);
+            assert_eq!(found, guarded);
+        }
+    }
+
+    #[test]
+    fn what_turns_or_hides_text_is_no_letter() {
+        let text = "a\u{202e}b\u{2066}c\u{200b}d\u{feff}e\u{1b}f\u{e0041}";
+        assert_eq!(text.replace(steers, ""), "abcdef");
+        for text in ["ÄNNA müller", "日本語", "עברית", "👩"] {
+            assert_eq!(text.replace(steers, ""), text);
+        }
+    }
 }

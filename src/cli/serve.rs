@@ -8,11 +8,11 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::lock::Lock;
-use super::{Common, log, print};
+use super::{Common, log, print, process};
 use crate::config::{self, Config, Overrides};
 use crate::directory::audit::Origin;
 use crate::directory::view::View;
@@ -63,6 +63,14 @@ pub struct Ready {
     pub admin: String,
 }
 
+/// What signals ask of a server.
+struct Signals {
+    /// To read the certificate again.
+    hangups: Signal,
+    /// To stop.
+    shutdown: watch::Receiver<bool>,
+}
+
 /// Runs the command: serves until SIGTERM or SIGINT.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let config = Config::load(&arguments.common.data, &arguments.listening.overrides())?;
@@ -77,22 +85,28 @@ pub fn serve(
     config: &Config,
     announce: impl FnOnce(&Ready) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    log::start(config.log)?;
+    // First of all: no thread may be there yet.
+    let sockets = Sockets::take()?;
+    let _log = log::start(config.log)?;
     for stray in config::strays() {
         tracing::warn!("{stray}");
     }
-    let sockets = Sockets::take()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
     let served = runtime.block_on(async {
+        process::survive_full_files()?;
+        // Before anything that takes time, for it would end the process. SIGTERM may, until there is something to end in
+        // order.
+        let hangups = signal(SignalKind::hangup())?;
         let database = config.database();
         if !database.exists() {
             return Err(store::Error::Missing(database.display().to_string()).into());
         }
         let lock = Lock::take(&config.data_dir)?;
         upgrade(config)?;
+        let shutdown = stop_on_signal()?;
         let store = Store::open(&database)?;
         let network = Network {
             certificate: Arc::new(Certificate::open(config.tls.clone(), system_clock())?),
@@ -100,7 +114,10 @@ pub fn serve(
         };
         let bound = bind(config, sockets, &lock).await;
         let served = match bound {
-            Ok(listeners) => serve_on(listeners, config, network, store, announce).await,
+            Ok(listeners) => {
+                let signals = Signals { hangups, shutdown };
+                serve_on(listeners, config, network, store, signals, announce).await
+            }
             Err(error) => Err(error),
         };
         tracing::info!("closed");
@@ -160,9 +177,10 @@ async fn serve_on(
     config: &Config,
     network: Network,
     store: Store,
+    signals: Signals,
     announce: impl FnOnce(&Ready) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let shutdown = stop_on_signal()?;
+    let Signals { hangups, shutdown } = signals;
     let ready = Ready {
         scim: config.tenant_url(listeners.scim.local_addr()?.port()),
         admin: format!("https://{}", listeners.admin.local_addr()?),
@@ -172,16 +190,23 @@ async fn serve_on(
         base: ready.scim.as_str().into(),
     };
     let directory = Directory::new(store, view, system_clock(), config.directory.clone())?;
-    directory.started(&ready.scim, &ready.admin).await?;
     let directory = Arc::new(directory);
+    let begin = async {
+        directory.started(&ready.scim, &ready.admin).await?;
+        announce(&ready)
+    };
+    if let Err(error) = begin.await {
+        directory.close().await;
+        return Err(error);
+    }
     let settings = server::Settings {
         base_paths: config.base_paths.clone(),
         trusted_proxies: TrustedProxies::new(&config.trusted_proxies),
-        limits: Arc::new(config.limits.clone()),
+        limits: Arc::new(process::within_descriptors(config.limits.clone())),
         snapshots: config.backup.clone(),
     };
-    reload_on_signal(Arc::clone(&network.certificate), ready.scim.clone())?;
-    announce(&ready)?;
+    let certificate = Arc::clone(&network.certificate);
+    tokio::spawn(reload_on_signal(hangups, certificate, ready.scim.clone()));
     systemd::ready(&ready.scim);
     tracing::info!(scim = ready.scim, admin = ready.admin, "serving");
     let serving = async {
@@ -207,19 +232,15 @@ async fn serve_on(
 }
 
 /// Reads the certificate again at each SIGHUP, and tells systemd so: the server at `address` is not away meanwhile.
-fn reload_on_signal(certificate: Arc<Certificate>, address: String) -> anyhow::Result<()> {
-    let mut hangup = signal(SignalKind::hangup())?;
-    tokio::spawn(async move {
-        while hangup.recv().await.is_some() {
-            systemd::reloading();
-            let certificate = Arc::clone(&certificate);
-            if let Err(error) = tokio::task::spawn_blocking(move || certificate.reload()).await {
-                tracing::error!(%error, "the certificate was not read again");
-            }
-            systemd::ready(&address);
+async fn reload_on_signal(mut hangups: Signal, certificate: Arc<Certificate>, address: String) {
+    while hangups.recv().await.is_some() {
+        systemd::reloading();
+        let certificate = Arc::clone(&certificate);
+        if let Err(error) = tokio::task::spawn_blocking(move || certificate.reload()).await {
+            tracing::error!(%error, "the certificate was not read again");
         }
-    });
-    Ok(())
+        systemd::ready(&address);
+    }
 }
 
 /// Becomes true at the first SIGTERM or SIGINT.

@@ -9,7 +9,7 @@ use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::check::{self, Finding, Verdict};
+use super::check::{self, Finding, Verdict, system};
 use super::{Common, block_on, configuration, lock, open_directory, or_dash, print, table};
 use crate::config::Config;
 use crate::directory::mappings::{self, Mapping};
@@ -115,6 +115,8 @@ async fn look(config: &Config, directory: &Directory) -> anyhow::Result<Status> 
     ));
     let since = serving.and_then(|_| lock::since(&config.data_dir));
     findings.extend(snapshots(config, &overview, now, since));
+    let space = system::space(config);
+    findings.extend((space.verdict != Verdict::Ok).then_some(space));
     let port = scim.map_or(config.listen.scim.port(), |scim| scim.port());
     Ok(Status {
         now,
@@ -215,11 +217,15 @@ fn snapshots(
     let allowed = SignedDuration::try_from(plan.every)
         .ok()?
         .checked_mul(LATE)?;
+    let last = match &overview.last_snapshot {
+        Ok(last) => *last,
+        Err(error) => return Some(failed("backup", error.to_string())),
+    };
     // A server that has just begun had no time to make one.
-    let from = since?.max(overview.last_snapshot.unwrap_or(Timestamp::MIN));
+    let from = since?.max(last.unwrap_or(Timestamp::MIN));
     match now.duration_since(from) > allowed {
         true => {
-            let last = or_dash(overview.last_snapshot.map(instant));
+            let last = or_dash(last.map(instant));
             let text = format!("the newest snapshot is of {last}; the log says why");
             Some(failed("backup", text))
         }
@@ -234,6 +240,11 @@ impl Status {
             Some(false) => "not ready",
             Some(true) => "yes",
         }
+    }
+
+    fn last_snapshot(&self) -> Option<String> {
+        let last = self.overview.last_snapshot.as_ref().ok()?;
+        last.map(instant)
     }
 
     fn as_json(&self) -> Value {
@@ -261,7 +272,7 @@ impl Status {
             "audit_seq": overview.audit_seq,
             "database_bytes": overview.database_bytes,
             "wal_bytes": overview.wal_bytes,
-            "last_snapshot": overview.last_snapshot.map(instant),
+            "last_snapshot": self.last_snapshot(),
             "findings": self.findings.iter().map(Finding::as_json).collect::<Vec<_>>(),
         })
     }
@@ -294,10 +305,7 @@ impl Status {
             ),
             ("Last request", or_dash(overview.last_request.map(instant))),
             ("Last change", or_dash(self.last_change.map(instant))),
-            (
-                "Last snapshot",
-                or_dash(overview.last_snapshot.map(instant)),
-            ),
+            ("Last snapshot", or_dash(self.last_snapshot())),
             ("Audit rows", overview.audit_seq.to_string()),
             (
                 "Database",

@@ -160,6 +160,7 @@ fn listed(tokens: &[Token], json: bool) -> anyhow::Result<String> {
         [
             token.id.clone(),
             token.scope.as_str().to_owned(),
+            instant(token.created),
             instant(token.expires),
             or_dash(token.revoked.map(instant)),
             or_dash(token.last_used.map(instant)),
@@ -167,7 +168,15 @@ fn listed(tokens: &[Token], json: bool) -> anyhow::Result<String> {
         ]
     });
     Ok(table(
-        ["ID", "SCOPE", "EXPIRES", "REVOKED", "LAST USED", "NAME"],
+        [
+            "ID",
+            "SCOPE",
+            "CREATED",
+            "EXPIRES",
+            "REVOKED",
+            "LAST USED",
+            "NAME",
+        ],
         rows.collect(),
     ))
 }

@@ -7,12 +7,13 @@ use super::profile::{Limit, limit};
 use super::reclassify::Reclassify;
 use super::rows::{Column, Format, Rows};
 use super::{Common, import, print, with_directory};
-use crate::directory::Directory;
 use crate::directory::accounts::{Act, Listed, Selection, Status, Story};
 use crate::directory::assignment::Edit;
 use crate::directory::by_hand::{ByHand, Quota};
 use crate::directory::deletion::Deletion;
+use crate::directory::history::{self, Recorded, Whom};
 use crate::directory::paging::Span;
+use crate::directory::{Directory, Refusal};
 use crate::scim::filter::Filter;
 use crate::scim::schema::ResourceType;
 
@@ -36,7 +37,7 @@ enum Command {
         #[arg(long, value_name = "SCIM-FILTER")]
         filter: Option<String>,
     },
-    /// Show an account and everything that happened to it
+    /// Show an account and everything that happened to it, also after it was deleted for good
     Show {
         /// Id or username of the account
         #[arg(value_name = "ID|USERNAME")]
@@ -182,9 +183,13 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
                 list(directory, &Selection::default(), EXPORT, format)
             }
             Command::Import(arguments) => import::run(directory, origin, arguments, json).await,
-            Command::Show { name } => {
-                show(&directory.account(&name, Span::everything()).await?, json)
-            }
+            Command::Show { name } => match directory.account(&name, Span::everything()).await {
+                Ok(story) => show(&story, json),
+                Err(missing @ Refusal::NotFound { .. }) => {
+                    show_gone(directory, &name, missing, json)
+                }
+                Err(error) => Err(error.into()),
+            },
             Command::Add {
                 email,
                 name,
@@ -291,8 +296,42 @@ fn show(story: &Story, json: bool) -> anyhow::Result<()> {
     }
     fields.finish()?;
     print("")?;
+    tell_story(&story.audit)
+}
+
+/// What the audit has of a user who has no account: it was deleted for good, or never made.
+fn show_gone(
+    directory: &Directory,
+    name: &str,
+    missing: Refusal,
+    json: bool,
+) -> anyhow::Result<()> {
+    let whom = Whom {
+        target_type: Some("User"),
+        ..directory.whom(name)?
+    };
+    let about = history::Selection {
+        whom: Some(whom),
+        ..history::Selection::default()
+    };
+    let mut audit = Vec::new();
+    directory.each_row(&about, |row| {
+        audit.push(row);
+        Ok::<_, Refusal>(())
+    })?;
+    if audit.is_empty() {
+        return Err(missing.into());
+    }
+    if json {
+        return print(json!({"audit": audit}));
+    }
+    print(format!("{missing}; what the audit has of it:\n"))?;
+    tell_story(&audit)
+}
+
+fn tell_story(audit: &[Recorded]) -> anyhow::Result<()> {
     let mut rows = Rows::start(Format::Table, STORY)?;
-    for row in &story.audit {
+    for row in audit {
         rows.row(row)?;
     }
     rows.finish()

@@ -96,7 +96,7 @@ fn every_key_takes_another_value() {
         host = "scim.example.com"
         public_url = "https://proxy.example.com:444/appliance"
         base_paths = ["/v2"]
-        trusted_proxies = ["10.0.0.0/8", "2001:db8::7"]
+        trusted_proxies = ["10.0.0.0/8", "2001:db8::7", "::ffff:192.0.2.0/120", "::ffff:192.0.2.9"]
         [listen]
         scim = "[::]:443"
         admin = "127.0.0.1:9000"
@@ -184,6 +184,8 @@ fn every_key_takes_another_value() {
         trusted_proxies: vec![
             "10.0.0.0/8".parse().unwrap(),
             "2001:db8::7/128".parse().unwrap(),
+            "192.0.2.0/24".parse().unwrap(),
+            "192.0.2.9/32".parse().unwrap(),
         ],
         directory: directory::Settings {
             longest_days: 730,

@@ -11,7 +11,7 @@ use std::{
 };
 
 use hyper::{Uri, http::uri::Scheme};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use rustls::pki_types::ServerName;
 use toml::Value;
 use tracing::Level;
@@ -24,6 +24,9 @@ use crate::server::syslog::{Destination, Format};
 const LONGEST_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Past this, nobody waits for the next time.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(31 * 24 * 60 * 60);
+
+/// Bits of the prefix behind which a mapped IPv4 address stands.
+const MAPPED: u8 = 96;
 
 /// Seats that may be configured: far more than the file is made for.
 const MOST_SEATS: i64 = 1_000_000_000;
@@ -113,11 +116,25 @@ pub(super) fn optional_path(value: &Value, base: &Path) -> Result<Option<PathBuf
 pub(super) fn networks(value: &Value) -> Result<Vec<IpNet>, String> {
     let network = |text: String| {
         let address = text.parse::<IpAddr>().map(IpNet::from);
-        address.or_else(|_| text.parse::<IpNet>()).map_err(|_| {
+        let network = address.or_else(|_| text.parse::<IpNet>()).map_err(|_| {
             format!("`{text}` must be a network or an address, like 10.0.0.0/8 or 2001:db8::7")
-        })
+        })?;
+        Ok(canonical(network))
     };
     list(value)?.into_iter().map(network).collect()
+}
+
+/// A network of IPv4 addresses mapped into IPv6 (RFC 4291 §2.5.5.2) as one of IPv4: so are the addresses of clients.
+fn canonical(network: IpNet) -> IpNet {
+    let mapped = |network: Ipv6Net| {
+        let address = network.addr().to_ipv4_mapped()?;
+        let length = network.prefix_len().checked_sub(MAPPED)?;
+        Ipv4Net::new(address, length).ok()
+    };
+    match network {
+        IpNet::V6(v6) => mapped(v6).map_or(network, IpNet::V4),
+        IpNet::V4(_) => network,
+    }
 }
 
 /// Where syslog messages go. The empty text is nowhere.

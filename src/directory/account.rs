@@ -7,17 +7,19 @@ use crate::scim::Object;
 use crate::scim::schema::USER_PRINCIPAL_NAME;
 use crate::store::users::{Account, sanitised};
 
-/// The account's words. A displayName that the client left out is made up and `entry` says from what.
-pub fn derive(attributes: &Object, custom_urn: &str, entry: &mut Entry) -> Account {
+/// The account's words. A displayName that the client left out is made up, and `entry` says from what, unless that is as
+/// it was with the attributes `before`.
+pub fn derive(
+    attributes: &Object,
+    before: Option<&Object>,
+    custom_urn: &str,
+    entry: &mut Entry,
+) -> Account {
     let user_name = text(attributes, "userName").unwrap_or_default();
-    let name = match text(attributes, "displayName") {
-        Some(name) => name.to_owned(),
-        None => {
-            let (name, from) = stand_in(attributes, user_name);
-            entry.because(format!("no displayName; the account is named by {from}"));
-            name
-        }
-    };
+    let (name, from) = named_by(attributes);
+    if from != DISPLAY_NAME && before.is_none_or(|before| named_by(before).1 != from) {
+        entry.because(format!("no displayName; the account is named by {from}"));
+    }
     let upn = attributes
         .get(custom_urn)
         .and_then(|extension| extension.get(USER_PRINCIPAL_NAME)?.as_str());
@@ -29,8 +31,13 @@ pub fn derive(attributes: &Object, custom_urn: &str, entry: &mut Entry) -> Accou
     }
 }
 
-/// What the account is called without a displayName, and from where that is.
-fn stand_in(attributes: &Object, user_name: &str) -> (String, &'static str) {
+const DISPLAY_NAME: &str = "displayName";
+
+/// What the account is called, and from where that is.
+fn named_by(attributes: &Object) -> (String, &'static str) {
+    if let Some(name) = text(attributes, DISPLAY_NAME) {
+        return (name.to_owned(), DISPLAY_NAME);
+    }
     let part = |name| {
         attributes
             .get("name")
@@ -46,7 +53,10 @@ fn stand_in(attributes: &Object, user_name: &str) -> (String, &'static str) {
         ),
         (Some(given), None) => (given.to_owned(), "name.givenName"),
         (None, Some(family)) => (family.to_owned(), "name.familyName"),
-        (None, None) => (user_name.to_owned(), "userName"),
+        (None, None) => {
+            let user_name = text(attributes, "userName").unwrap_or_default();
+            (user_name.to_owned(), "userName")
+        }
     }
 }
 

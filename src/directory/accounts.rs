@@ -14,9 +14,10 @@ use crate::scim::filter::Filter;
 use crate::scim::schema::ResourceType;
 pub use crate::store::accounts::Listed;
 pub use crate::store::audit::Recorded;
+use crate::store::audit::select::{self, Whom};
 pub use crate::store::users::Status;
 use crate::store::users::{self, Standing, User};
-use crate::store::{self, accounts, audit::select, groups, lower};
+use crate::store::{self, accounts, groups, lower};
 
 /// Accounts that are read at a time where all are wanted.
 const PART: usize = 1000;
@@ -124,17 +125,19 @@ impl Directory {
     }
 
     /// The account with this id, or of this username if only one has it, and as much of its story as `span` lets, the
-    /// last first.
+    /// last first: what was done to it, to its memberships, and what was refused under one of its names.
     pub async fn account(&self, name: &str, span: Span) -> Result<Story, Refusal> {
         let name = name.to_owned();
         let read = move |connection: &Connection| {
             let id = identified(connection, &name)?;
             let mut page = Filling::new(span);
-            select::about_user(connection, &id, |row| page.take(row.seq, row))?;
+            let account = listed(connection, &id)?;
+            let whom = Whom::user(connection, &id, Some(&account.email))?;
+            select::about(connection, &whom, |row| page.take(row.seq, row))?;
             let Page { mut items, next } = page.done();
             items.reverse();
             Ok(Story {
-                account: listed(connection, &id)?,
+                account,
                 audit: items,
                 earlier: next.is_some(),
             })

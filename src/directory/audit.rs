@@ -1,22 +1,15 @@
 //! Who did what, and why it was done or refused: the audit row that stands in the same transaction as each change, and
 //! alone for each refusal (design §3.12).
 
-use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use jiff::Timestamp;
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use rusqlite::Connection;
 
 use super::accounts::Listed;
 use super::paging::{Filling, Page, Span};
-use super::throttle::Network;
-use super::tokens::Denied;
-use super::{Clock, Directory, Refusal, feed};
+use super::secret::masked;
+use super::{Clock, Directory, Refusal, administrator, feed};
 use crate::scim::Object;
 use crate::store::audit::{self, Row};
 pub use crate::store::audit::{Recorded, Verdict};
@@ -83,11 +76,7 @@ impl Origin {
 
     /// A command on this machine, by the account that runs it.
     pub fn command_line() -> Self {
-        let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER"));
-        Self::new(
-            format!("administrator:{}", user.as_deref().unwrap_or("unknown")),
-            "cli",
-        )
+        Self::new(administrator::present(), "cli")
     }
 
     /// What the server does by itself.
@@ -198,6 +187,8 @@ impl Entry {
             ([], changed) => format!("changed: {}", listed(changed)),
             (reasons, _) => reasons.join("; "),
         };
+        // A client may have put its token anywhere.
+        let safe = |text: &Option<String>| text.as_deref().map(|text| masked(text).into_owned());
         Row {
             at,
             request_id: origin.request_id.clone(),
@@ -205,15 +196,15 @@ impl Entry {
             source: origin.source.clone(),
             action: self.action.clone(),
             target_type: self.target_type,
-            target_id: self.target_id.clone(),
-            target_name: self.target_name.clone(),
+            target_id: safe(&self.target_id),
+            target_name: safe(&self.target_name),
             verdict: self.verdict,
             status: match self.status {
                 0 => origin.status,
                 status => status,
             },
             scim_type: self.scim_type,
-            reason,
+            reason: masked(&reason).into_owned(),
             changes: self.changes.clone(),
             mapping: self.mapping.clone(),
             account: self.account.clone(),
@@ -240,7 +231,7 @@ pub(super) fn listed<T: AsRef<str>>(names: &[T]) -> String {
 }
 
 /// A change together with its audit row.
-struct Audited<F> {
+pub(super) struct Audited<F> {
     origin: Origin,
     entry: Entry,
     clock: Clock,
@@ -287,19 +278,25 @@ impl Directory {
     pub(super) async fn change<T: Send + 'static>(
         &self,
         origin: &Origin,
-        mut entry: Entry,
+        entry: Entry,
         change: impl FnOnce(&Connection, &mut Entry, Timestamp) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
+        let job = self.audited(origin, entry, change);
+        self.store.writer.submit(job).await
+    }
+
+    /// The job of a change.
+    pub(super) fn audited<T, F>(&self, origin: &Origin, mut entry: Entry, change: F) -> Audited<F>
+    where
+        F: FnOnce(&Connection, &mut Entry, Timestamp) -> Result<T, Refusal>,
+    {
         entry.actor.clone_from(&origin.actor);
-        self.store
-            .writer
-            .submit(Audited {
-                origin: origin.clone(),
-                entry,
-                clock: self.clock.clone(),
-                change: Some(change),
-            })
-            .await
+        Audited {
+            origin: origin.clone(),
+            entry,
+            clock: self.clock.clone(),
+            change: Some(change),
+        }
     }
 
     /// A page of the audit, the oldest row first.
@@ -348,150 +345,5 @@ impl Directory {
             tracing::error!(%error, "the stop is not in the audit");
         }
         self.anchor(true).await;
-    }
-}
-
-/// Repeats within this time are counted, not written one by one, so that a flood cannot fill the disk.
-const FOLD: Duration = Duration::from_secs(60);
-/// Kinds of refused authentication that are counted apart. A flood from more addresses at once is counted as one.
-const KINDS: usize = 256;
-
-/// What makes two refused authentications the same.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Kind {
-    network: Option<Network>,
-    token_id: Option<String>,
-    reason: &'static str,
-    status: u16,
-}
-
-struct Repeats {
-    since: Timestamp,
-    count: u64,
-}
-
-/// Refused authentications since the start, each counted by its sentence and status.
-pub type Refused = Family<Because, Counter>;
-
-/// Why an authentication was refused.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Because {
-    reason: &'static str,
-    status: u16,
-}
-
-/// Refused authentications of the last minute.
-#[derive(Default)]
-pub struct Denials {
-    kinds: Mutex<HashMap<Kind, Repeats>>,
-    counted: Refused,
-}
-
-impl Denials {
-    fn kinds(&self) -> std::sync::MutexGuard<'_, HashMap<Kind, Repeats>> {
-        self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Counts one. `true` if it is the first of its kind within a minute, which is written at once.
-    fn first(&self, mut kind: Kind, now: Timestamp) -> bool {
-        let mut kinds = self.kinds();
-        if kinds.len() >= KINDS && !kinds.contains_key(&kind) {
-            kind.network = None;
-            kind.token_id = None;
-        }
-        match kinds.get_mut(&kind) {
-            Some(repeats) => {
-                repeats.count += 1;
-                false
-            }
-            None => {
-                let (since, count) = (now, 0);
-                kinds.insert(kind, Repeats { since, count });
-                true
-            }
-        }
-    }
-
-    /// Takes out the kinds whose minute is over; all of them if `closing`.
-    fn due(&self, now: Timestamp, closing: bool) -> Vec<(Kind, Repeats)> {
-        self.kinds()
-            .extract_if(|_, repeats| {
-                closing || now.duration_since(repeats.since).unsigned_abs() >= FOLD
-            })
-            .collect()
-    }
-}
-
-impl Directory {
-    /// Notes a refused authentication: the first of its kind at once, repeats within a minute as a count. The ids of
-    /// tokens that are not there make no kinds of their own: they are whatever a stranger likes.
-    pub async fn denied(
-        &self,
-        origin: &Origin,
-        address: IpAddr,
-        denied: &Denied,
-    ) -> Result<(), Refusal> {
-        let (token_id, reason) = (denied.token_id.as_deref(), denied.reason);
-        let status = match denied.retry_after {
-            None => 401,
-            Some(_) => 429,
-        };
-        let because = Because { reason, status };
-        self.denials.counted.get_or_create(&because).inc();
-        let kind = Kind {
-            network: Some(address.into()),
-            token_id: denied.token_id.clone(),
-            reason,
-            status,
-        };
-        if !self.denials.first(kind, self.now()) {
-            origin.outcome.tell(Verdict::Refused, reason);
-            return Ok(());
-        }
-        tracing::warn!(
-            request_id = origin.request_id,
-            source = origin.source,
-            token_id,
-            reason,
-            "not authenticated; repeats within a minute are counted in the audit"
-        );
-        let mut entry = Entry::new("authenticate", status).about("token", token_id);
-        entry.because(reason);
-        self.refused(origin, entry).await
-    }
-
-    /// How many authentications were refused. A clone shares what is counted.
-    pub fn refused_authentications(&self) -> Refused {
-        self.denials.counted.clone()
-    }
-
-    /// Writes the counts of the kinds whose minute is over; of all if `closing`. What cannot be written is kept.
-    pub(super) async fn flush_denials(&self, closing: bool) -> Result<(), Refusal> {
-        let mut outcome = Ok(());
-        for (kind, repeats) in self.denials.due(self.now(), closing) {
-            if repeats.count == 0 {
-                continue;
-            }
-            if let Err(error) = self.write_repeats(&kind, &repeats).await {
-                self.denials.kinds().insert(kind, repeats);
-                outcome = Err(error);
-            }
-        }
-        outcome
-    }
-
-    async fn write_repeats(&self, kind: &Kind, repeats: &Repeats) -> Result<(), Refusal> {
-        let network = kind.network.map(|network| network.to_string());
-        let source = network.unwrap_or_else(|| "several addresses".to_owned());
-        let origin = Origin::new("unknown", source);
-        let mut entry =
-            Entry::new("authenticate", kind.status).about("token", kind.token_id.as_deref());
-        entry.because(format!(
-            "{}; {} more times within a minute of {}",
-            kind.reason,
-            repeats.count,
-            store::text::instant(repeats.since)
-        ));
-        self.refused(&origin, entry).await
     }
 }

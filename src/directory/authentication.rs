@@ -62,9 +62,19 @@ enum Answer {
 /// The tokens that argon2 has verified in this process.
 pub struct Verified {
     key: hmac::Key,
-    digests: Mutex<HashMap<String, Digest>>,
+    digests: Arc<Digests>,
     used: Mutex<HashMap<String, Use>>,
     runs: Arc<Semaphore>,
+}
+
+/// The digests by the ids of their tokens.
+#[derive(Default)]
+struct Digests(Mutex<HashMap<String, Digest>>);
+
+impl Digests {
+    fn all(&self) -> MutexGuard<'_, HashMap<String, Digest>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The keyed digest of the secret that fits `phc`.
@@ -86,14 +96,10 @@ impl Verified {
             .map_err(|_| Refusal::Failed("the system gave no random bytes".to_owned()))?;
         Ok(Self {
             key,
-            digests: Mutex::default(),
+            digests: Arc::default(),
             used: Mutex::default(),
             runs: Arc::new(Semaphore::new(ARGON2_RUNS)),
         })
-    }
-
-    fn digests(&self) -> MutexGuard<'_, HashMap<String, Digest>> {
-        self.digests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn used(&self) -> MutexGuard<'_, HashMap<String, Use>> {
@@ -102,7 +108,7 @@ impl Verified {
 
     /// Whether the secret is the token's, if that is known without argon2.
     fn known(&self, token: &Token, presented: &Presented<'_>) -> Option<bool> {
-        let digests = self.digests();
+        let digests = self.digests.all();
         let digest = digests
             .get(&token.id)
             .filter(|digest| digest.phc == token.phc)?;
@@ -126,7 +132,7 @@ impl Verified {
         }
     }
 
-    /// The uses that are to be written now; all that are not if `closing`.
+    /// The uses that are to be written now, the last one last; all that are not if `closing`.
     fn unwritten(&self, now: Timestamp, closing: bool) -> Vec<(String, Timestamp)> {
         let due = |last: &Use| {
             last.written.is_none_or(|written| {
@@ -136,7 +142,9 @@ impl Verified {
         };
         let used = self.used();
         let due = used.iter().filter(|(_, last)| due(last));
-        due.map(|(id, last)| (id.clone(), last.at)).collect()
+        let mut due: Vec<_> = due.map(|(id, last)| (id.clone(), last.at)).collect();
+        due.sort_by_key(|(_, at)| *at);
+        due
     }
 }
 
@@ -187,10 +195,14 @@ impl Directory {
             .readers
             .short(|connection| table::get(connection, presented.id))?;
         let now = self.now();
+        let ended = |reason| {
+            presented.resembles_nothing();
+            reason
+        };
         let reason = match &token {
-            None => "no such token",
-            Some(token) if token.revoked.is_some() => "the token was revoked",
-            Some(token) if token.expires <= now => "the token has expired",
+            None => ended("no such token"),
+            Some(token) if token.revoked.is_some() => ended("the token was revoked"),
+            Some(token) if token.expires <= now => ended("the token has expired"),
             Some(token) => match self.verify(token, &presented, address).await? {
                 Answer::Right => {
                     self.verified.note_use(&token.id, now);
@@ -233,17 +245,25 @@ impl Directory {
             return Ok(Answer::Slowed(slowed));
         }
         let argon2 = presented.argon2(token.phc.clone());
-        let right = run(turn, argon2).await?;
-        if right {
-            let digest = Digest {
-                phc: token.phc.clone(),
-                tag: presented.tag(&self.verified.key),
-            };
-            self.verified.digests().insert(token.id.clone(), digest);
-        } else {
-            self.throttle.ran_in_vain(address, Instant::now());
-        }
-        Ok(answer(right))
+        let id = token.id.clone();
+        let digest = Digest {
+            phc: token.phc.clone(),
+            tag: presented.tag(&self.verified.key),
+        };
+        let (digests, throttle) = (
+            Arc::clone(&self.verified.digests),
+            Arc::clone(&self.throttle),
+        );
+        // What came of it is kept where it is found out: a client that hangs up does not have it done again.
+        let right = run(turn, move || {
+            let right = argon2();
+            match right {
+                true => drop(digests.all().insert(id, digest)),
+                false => throttle.ran_in_vain(address, Instant::now()),
+            }
+            right
+        });
+        Ok(answer(right.await?))
     }
 
     /// When one of `tokens` with the scope `provision` was used last, as far as this process and the database know.
@@ -251,7 +271,7 @@ impl Directory {
         let used = self.verified.used();
         let last = |token: &Token| {
             let here = used.get(&token.id).map(|last| last.at);
-            here.max(token.last_used)
+            here.or(token.last_used)
         };
         let provision = |token: &&Token| token.scope == Scope::Provision;
         tokens.iter().filter(provision).filter_map(last).max()

@@ -11,7 +11,9 @@ use super::audit::{Entry, Origin};
 use super::deletion::remove;
 use super::paging::{Filling, Page, Span};
 use super::{Directory, Refusal};
-use crate::store::{self, accounts, audit, text};
+use crate::store::life::{self, Signs};
+use crate::store::writer::Job;
+use crate::store::{self, accounts, text};
 
 /// Time between two runs in the server.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -49,16 +51,21 @@ impl Daily {
     }
 
     /// Whether a run is due: the first, and one a day later. A clock that was set back does not put it off, one that
-    /// leapt forward does. `alive` is the last sign of life in the file; it is asked for at the start only.
-    pub(super) fn turn(
+    /// leapt forward does, also over a restart. `signs` are what the file tells; they are asked for at the start only.
+    fn turn(
         &self,
         now: Timestamp,
-        alive: impl FnOnce() -> Result<Option<Timestamp>, Refusal>,
+        signs: impl FnOnce() -> Result<Signs, Refusal>,
     ) -> Result<Turn, Refusal> {
         let mut times = self.times();
         let seen = match times.seen {
             Some(seen) => Some(seen),
-            None => alive()?,
+            None => {
+                let signs = signs()?;
+                let lately = |leapt: &Timestamp| now.duration_since(*leapt).abs() < DAY;
+                times.began = signs.leapt.filter(lately);
+                signs.alive
+            }
         };
         times.seen = Some(now);
         if seen.is_some_and(|seen| now.duration_since(seen) >= LEAP) {
@@ -77,7 +84,33 @@ impl Daily {
     }
 }
 
+/// Notes that the clock leapt: no change to the directory, so without a row in the audit.
+struct Leapt(Timestamp);
+
+impl Job for Leapt {
+    type Done = ();
+    type Refused = store::Error;
+
+    fn apply(&mut self, connection: &rusqlite::Connection) -> Result<(), store::Error> {
+        life::note_leap(connection, self.0)
+    }
+
+    fn refused(&mut self, _: &rusqlite::Connection, _: &store::Error) -> Result<(), store::Error> {
+        Ok(())
+    }
+}
+
 impl Directory {
+    /// What `daily` is to do now. Requests that came while the clock was wrong are signs of life: so that a restart does
+    /// not believe them, a leap is noted in the file.
+    pub(super) async fn turn(&self, daily: &Daily, now: Timestamp) -> Result<Turn, Refusal> {
+        let turn = daily.turn(now, || Ok(self.store.readers.short(life::signs)?))?;
+        if turn == Turn::PutOff {
+            self.store.writer.submit(Leapt(now)).await?;
+        }
+        Ok(turn)
+    }
+
     /// A page of the accounts that are due to be deleted. Changes nothing.
     pub async fn due_accounts(&self, span: Span) -> Result<Page<Listed>, Refusal> {
         let (view, now) = (self.view.clone(), text::instant(self.now()));
@@ -150,8 +183,7 @@ impl Directory {
     /// Deletes what is due, once a day.
     pub(super) async fn auto_delete_daily(&self) -> Result<(), Refusal> {
         let now = self.now();
-        let alive = || Ok(self.store.readers.short(audit::last_sign_of_life)?);
-        match self.daily.turn(now, alive)? {
+        match self.turn(&self.daily, now).await? {
             Turn::Run => {}
             Turn::Wait => return Ok(()),
             Turn::PutOff => {
@@ -164,10 +196,16 @@ impl Directory {
             }
         }
         let origin = Origin::server();
-        let (deleted, complete) = self.auto_delete(&origin, AT_ONCE).await?;
-        if complete {
+        let result = self.auto_delete(&origin, AT_ONCE).await;
+        // What the machine refuses now it may take soon; what fails otherwise fails again, with a row each time.
+        let over = match &result {
+            Ok((_, complete)) => *complete,
+            Err(error) => error.status() != 503,
+        };
+        if over {
             self.daily.done(now);
         }
+        let (deleted, _) = result?;
         if !deleted.is_empty() {
             tracing::info!(
                 request_id = origin.request_id,
@@ -189,9 +227,18 @@ mod tests {
 
     /// What is done at these hours one after another, where the file's last sign of life was at hour `alive`.
     fn turns(alive: Option<i64>, looks: &[(i64, Turn)]) {
+        after(alive, None, looks);
+    }
+
+    /// The same, where the clock was found to have leapt at hour `leapt`.
+    fn after(alive: Option<i64>, leapt: Option<i64>, looks: &[(i64, Turn)]) {
         let daily = Daily::default();
+        let signs = Signs {
+            alive: alive.map(at),
+            leapt: leapt.map(at),
+        };
         for (hour, expected) in looks {
-            let turn = daily.turn(at(*hour), || Ok(alive.map(at))).unwrap();
+            let turn = daily.turn(at(*hour), || Ok(signs)).unwrap();
             assert_eq!(turn, *expected, "hour {hour} of {looks:?}");
             if turn == Turn::Run {
                 daily.done(at(*hour));
@@ -238,5 +285,20 @@ mod tests {
                 (3, Wait),
             ],
         );
+    }
+
+    #[test]
+    fn a_leap_puts_the_run_off_over_a_restart_too() {
+        use Turn::{Run, Wait};
+        let leapt = 365 * 24;
+        // The clock is still wrong, and requests came by it.
+        after(
+            Some(leapt + 1),
+            Some(leapt),
+            &[(leapt + 2, Wait), (leapt + 23, Wait), (leapt + 24, Run)],
+        );
+        // It was set right.
+        after(Some(leapt + 1), Some(leapt), &[(2, Run), (3, Wait)]);
+        after(Some(leapt + 1), Some(leapt), &[(leapt + 2, Wait), (3, Run)]);
     }
 }

@@ -3,16 +3,19 @@
 use rusqlite::Connection;
 
 use super::audit::Recorded;
+use super::paging::{Filling, Span};
 use super::{Directory, Refusal};
 use crate::store::writer::Job;
 use crate::store::{self, audit::select, forwarding};
 
 impl Directory {
-    /// The audit rows after `seq`, `most` of them, in their order.
+    /// The audit rows after `seq` in their order: `most` of them, and not more than fit on a page.
     pub fn audit_after(&self, seq: i64, most: usize) -> Result<Vec<Recorded>, Refusal> {
-        self.store
-            .readers
-            .short(|connection| Ok(select::after(connection, seq, most)?))
+        self.store.readers.short(|connection| {
+            let mut page = Filling::new(Span::page(seq, most));
+            select::behind(connection, seq, |row| page.take(row.seq, row))?;
+            Ok(page.done().items)
+        })
     }
 
     /// The last audit row that `destination` is known to have; 0 for none.

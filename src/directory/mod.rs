@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod accounts;
+mod administrator;
 pub mod anchor;
 pub mod assignment;
 pub mod audit;
@@ -14,6 +15,7 @@ pub mod auto_delete;
 pub mod backup;
 pub mod by_hand;
 pub mod deletion;
+pub mod denials;
 pub mod expiry;
 pub mod feed;
 mod forwarding;
@@ -42,7 +44,7 @@ pub mod tokens;
 pub mod users;
 pub mod view;
 #[cfg(test)]
-mod world;
+pub(crate) mod world;
 
 use std::sync::Arc;
 
@@ -102,8 +104,8 @@ pub struct Directory {
     clock: Clock,
     settings: Settings,
     verified: authentication::Verified,
-    throttle: throttle::Throttle,
-    denials: audit::Denials,
+    throttle: Arc<throttle::Throttle>,
+    denials: denials::Denials,
     announced: expiry::Announced,
     daily: auto_delete::Daily,
     feed: feed::Feed,
@@ -124,9 +126,9 @@ impl Directory {
             view,
             clock,
             verified: authentication::Verified::new()?,
-            throttle: throttle::Throttle::new(settings.throttle.clone()),
+            throttle: Arc::new(throttle::Throttle::new(settings.throttle.clone())),
             settings,
-            denials: audit::Denials::default(),
+            denials: denials::Denials::default(),
             announced: expiry::Announced::default(),
             daily: auto_delete::Daily::default(),
             feed: feed::Feed::default(),
@@ -177,7 +179,7 @@ impl Directory {
             tracing::error!(%error, "cannot look at the tokens' ends; it is tried again");
         }
         if let Err(error) = self.auto_delete_daily().await {
-            tracing::error!(%error, "cannot delete the accounts that are due; it is tried again");
+            tracing::error!(%error, "cannot delete the accounts that are due; it is tried again, in a day if the database itself is well");
         }
         if let Err(error) = self.prune_daily().await {
             tracing::error!(%error, "cannot prune the audit; it is tried again");
@@ -190,7 +192,7 @@ impl Directory {
         self.store.writer.ended().await;
     }
 
-    /// Whether the writer answers: a job of its own goes through it, without a change.
+    /// Whether the writer answers: a job of its own goes through it, without a change. It does on a full disk too.
     pub async fn ready(&self) -> Result<(), Refusal> {
         Ok(self.store.writer.submit(Nothing).await?)
     }

@@ -7,9 +7,10 @@ use super::places::Seats;
 use super::profiles::Profile;
 use super::tokens::Token;
 use super::{Directory, Refusal, expiry};
+use crate::store::disk::{self, RESERVE};
 use crate::store::profiles::{self, Counts};
 use crate::store::snapshots::Plan;
-use crate::store::{audit, tokens};
+use crate::store::{self, audit, tokens, whole};
 
 /// How the appliance stands at one moment.
 pub struct Overview {
@@ -29,9 +30,25 @@ pub struct Overview {
     pub database_bytes: u64,
     /// Bytes of the WAL beside it.
     pub wal_bytes: u64,
-    /// When the newest snapshot was taken.
-    pub last_snapshot: Option<Timestamp>,
+    /// When the newest snapshot was taken, if there is one and that can be seen.
+    pub last_snapshot: Result<Option<Timestamp>, store::Error>,
 }
+
+/// Why the appliance cannot do all of its work at present.
+#[derive(Debug, thiserror::Error)]
+pub enum Unable {
+    /// The last change could not be made, and neither can another.
+    #[error("the database does not take writes")]
+    Writes(#[source] store::Error),
+    /// Soon none can be made.
+    #[error("{free} MiB are free where the database is; {least} are needed", least = RESERVE.div_ceil(MIB))]
+    Space {
+        /// What there is.
+        free: u64,
+    },
+}
+
+const MIB: u64 = 1024 * 1024;
 
 impl Directory {
     /// How the appliance stands, whose snapshots are made by `plan`.
@@ -57,8 +74,18 @@ impl Directory {
             audit_seq: head.seq,
             database_bytes,
             wal_bytes,
-            last_snapshot: plan.newest(now)?,
+            last_snapshot: plan.newest(now),
         })
+    }
+
+    /// Whether changes can be made, and for some time to come.
+    pub async fn able(&self) -> Result<(), Unable> {
+        self.store.writer.able().await.map_err(Unable::Writes)?;
+        let free = disk::free(whole::directory(&self.store.path)).map_err(Unable::Writes)?;
+        match free.filter(|free| *free < RESERVE) {
+            None => Ok(()),
+            Some(free) => Err(Unable::Space { free: free / MIB }),
+        }
     }
 
     /// When something was changed last. Walks back over the audit rows that tell of no change.

@@ -8,7 +8,7 @@ use super::audit::{Entry, Origin, Verdict};
 use super::auto_delete::Turn;
 use super::{Directory, Refusal, changed};
 use crate::store::audit::{
-    self, Link,
+    Link,
     chain::{self, PRUNE, PRUNED},
 };
 
@@ -70,8 +70,7 @@ impl Directory {
         if days == 0 {
             return Ok(());
         }
-        let alive = || Ok(self.store.readers.short(audit::last_sign_of_life)?);
-        match self.pruned.turn(now, alive)? {
+        match self.turn(&self.pruned, now).await? {
             Turn::Run => {}
             Turn::Wait => return Ok(()),
             Turn::PutOff => {
@@ -87,7 +86,12 @@ impl Directory {
             return Ok(());
         }
         let origin = Origin::server();
-        let rows = self.prune_some(&origin, before, days).await?;
+        let pruned = self.prune_some(&origin, before, days).await;
+        if let Err(Refusal::Forbidden(_)) = pruned {
+            // Nothing mends that but a person; each attempt leaves a row.
+            self.pruned.done(now);
+        }
+        let rows = pruned?;
         tracing::info!(
             request_id = origin.request_id,
             rows,

@@ -4,6 +4,7 @@
 //! The database holds two things of a secret: its argon2id hash, which decides, and a fingerprint of 16 bits, which
 //! tells nearly every wrong secret without argon2. Of the 200 bits of a secret the fingerprint gives away 16.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
@@ -20,6 +21,38 @@ const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const ID_LETTERS: usize = 10;
 /// Letters of a secret: 200 bits.
 const SECRET_LETTERS: usize = 40;
+
+/// A string as long as a PHC string is, which is the hash of nothing.
+const NO_PHC: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// `text` without the secrets in it: behind `slt_`, an id and `_`, what could be one is `…`. For what a client sent by
+/// mistake where it is kept.
+pub fn masked(text: &str) -> Cow<'_, str> {
+    if !text.contains(PREFIX) {
+        return text.into();
+    }
+    let mut parts = text.split(PREFIX);
+    let mut safe = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        safe.push_str(PREFIX);
+        let letters = |text: &str| {
+            let end = text.find(|letter: char| !letter.is_ascii_alphanumeric());
+            end.unwrap_or(text.len())
+        };
+        let (id, rest) = part.split_at(letters(part));
+        safe.push_str(id);
+        match rest.strip_prefix('_') {
+            Some(rest) if !id.is_empty() => {
+                let (secret, rest) = rest.split_at(letters(rest));
+                safe.push('_');
+                safe.push_str(if secret.is_empty() { "" } else { "…" });
+                safe.push_str(rest);
+            }
+            _ => safe.push_str(rest),
+        }
+    }
+    safe.into()
+}
 
 /// A whole token, to be shown once.
 ///
@@ -119,6 +152,11 @@ impl<'a> Presented<'a> {
         fingerprint(self.secret, phc) ^ stored == 0
     }
 
+    /// Takes the time of [`Self::resembles`] where there is nothing to compare with, so that it does not show.
+    pub(super) fn resembles_nothing(&self) {
+        std::hint::black_box(self.resembles(NO_PHC, 0));
+    }
+
     /// Its keyed digest.
     pub(super) fn tag(&self, key: &hmac::Key) -> hmac::Tag {
         hmac::sign(key, self.secret.as_bytes())
@@ -157,6 +195,37 @@ mod tests {
         for text in [&made.phc, &made.id] {
             assert!(!text.contains(presented.secret));
         }
+    }
+
+    #[test]
+    fn a_secret_in_a_text_is_masked() {
+        let made = make().unwrap();
+        let (text, id) = (made.secret.reveal(), &made.id);
+        let other = format!("slt_{}_{}", "0".repeat(10), "z".repeat(40));
+        for (found, masked_as) in [
+            (text.to_owned(), format!("slt_{id}_…")),
+            (
+                format!("POST /scim/{text}/x?y"),
+                format!("POST /scim/slt_{id}_…/x?y"),
+            ),
+            (
+                format!("{text} {other}"),
+                format!("slt_{id}_… slt_0000000000_…"),
+            ),
+            (text[..30].to_owned(), format!("slt_{id}_…")),
+            (
+                format!("{}X-y", text.to_uppercase().replace("SLT", "slt")),
+                format!("slt_{}_…-y", id.to_uppercase()),
+            ),
+            (format!("slt_{text}"), format!("slt_slt_{id}_…")),
+            ("slt_".to_owned(), "slt_".to_owned()),
+            ("slt__x".to_owned(), "slt__x".to_owned()),
+            (format!("slt_{id}"), format!("slt_{id}")),
+            ("no token".to_owned(), "no token".to_owned()),
+        ] {
+            assert_eq!(masked(&found), masked_as);
+        }
+        assert_eq!(NO_PHC.len(), made.phc.len());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::audit::{Entry, Origin};
 pub use super::authentication::{Denied, Principal};
-pub use super::secret::Secret;
+pub use super::secret::{Secret, masked};
 use super::{Directory, Refusal, authentication, names, secret};
 use crate::scim::{Error, ScimType};
 use crate::store::text::instant;
@@ -110,8 +110,7 @@ pub(super) fn default_lifetime(longest_days: u16) -> SignedDuration {
     days(DEFAULT_DAYS.min(longest_days))
 }
 
-/// Time from `now` to `end`, refused if that is over already or further away than `longest_days`. The day on which the
-/// last of them ends counts as a whole.
+/// Time from `now` to `end`, refused if that is over already or further away than `longest_days`.
 fn lifetime(end: End, now: Timestamp, longest_days: u16) -> Result<SignedDuration, Refusal> {
     let lifetime = match end {
         End::Days(count) => days(count),
@@ -122,7 +121,7 @@ fn lifetime(end: End, now: Timestamp, longest_days: u16) -> Result<SignedDuratio
             "a token cannot end in the past; choose a later day",
         ));
     }
-    if lifetime >= days(longest_days.saturating_add(1)) {
+    if lifetime > days(longest_days) {
         return Err(invalid(format!(
             "a token is valid for at most {longest_days} days; choose an earlier end, or raise longest_days under \
              [tokens] in scimlite.toml"
@@ -325,8 +324,11 @@ mod tests {
             (End::Days(30), Some(30 * 24)),
             (End::Days(31), None),
             (End::At(now + hours(1)), Some(1)),
-            (End::At(now + hours(30 * 24 + 23)), Some(30 * 24 + 23)),
-            (End::At(now + hours(31 * 24)), None),
+            (End::At(now + hours(30 * 24)), Some(30 * 24)),
+            (
+                End::At(now + hours(30 * 24) + SignedDuration::from_millis(1)),
+                None,
+            ),
             (End::At(now), None),
             (End::At(now - hours(1)), None),
         ] {

@@ -260,7 +260,7 @@ impl Change<'_> {
         let mut user = User {
             seq: 0,
             id: uuid::Uuid::now_v7().to_string(),
-            account: account::derive(&attributes, self.schemas.custom_urn(), self.entry),
+            account: account::derive(&attributes, None, self.schemas.custom_urn(), self.entry),
             resource: attributes,
             version: 1,
             standing,
@@ -326,7 +326,12 @@ impl Change<'_> {
         refuse_too_large(&attributes)?;
         let shown_as = before.display().to_owned();
         let user = User {
-            account: account::derive(&attributes, self.schemas.custom_urn(), self.entry),
+            account: account::derive(
+                &attributes,
+                Some(&before.resource),
+                self.schemas.custom_urn(),
+                self.entry,
+            ),
             resource: attributes,
             version: before.version + 1,
             standing,

@@ -38,7 +38,7 @@ impl World {
         });
         std::fs::write(&path, file).unwrap();
         let clock = Arc::new(Mutex::new(beginning));
-        let directory = open(&path, &clock);
+        let directory = open(&path, &clock, Settings::default());
         Self {
             root,
             clock,
@@ -53,7 +53,12 @@ impl World {
 
     /// Another directory over the same file, as another process has it.
     pub fn beside(&self) -> Directory {
-        open(&self.path(), &self.clock)
+        self.configured(Settings::default())
+    }
+
+    /// The same of one that is configured otherwise.
+    pub fn configured(&self, settings: Settings) -> Directory {
+        open(&self.path(), &self.clock, settings)
     }
 
     /// Lets time pass.
@@ -62,7 +67,7 @@ impl World {
     }
 }
 
-fn open(path: &Path, clock: &Arc<Mutex<Timestamp>>) -> Directory {
+fn open(path: &Path, clock: &Arc<Mutex<Timestamp>>, settings: Settings) -> Directory {
     let view = View {
         schemas: Arc::new(Schemas::new(CUSTOM_URN.to_owned(), &[])),
         base: "https://x.test/scim".into(),
@@ -70,7 +75,7 @@ fn open(path: &Path, clock: &Arc<Mutex<Timestamp>>) -> Directory {
     let clock = Arc::clone(clock);
     let store = Store::open(path).unwrap();
     let clock = Arc::new(move || *clock.lock().unwrap());
-    Directory::new(store, view, clock, Settings::default()).unwrap()
+    Directory::new(store, view, clock, settings).unwrap()
 }
 
 /// The identity provider.

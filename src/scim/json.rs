@@ -4,12 +4,26 @@ use serde_json::Value;
 
 use super::{Error, Object, ScimType};
 
-/// The JSON value in `bytes`, nested at most `depth` deep (C-27: anything else is `invalidSyntax`).
+/// Values that any body may hold.
+const VALUES: usize = 1024;
+/// Bytes for each value beyond, names and punctuation included: those of messages have more, and a value takes ten times
+/// that in memory.
+const BYTES_A_VALUE: usize = 8;
+
+/// The JSON value in `bytes`, nested at most `depth` deep (C-27: anything else is `invalidSyntax`), and not made of so many
+/// tiny values that it would take up much more memory than text.
 pub fn parse(bytes: &[u8], depth: usize) -> Result<Value, Error> {
-    if deepest(bytes) > depth {
+    let found = measure(bytes);
+    if found.depth > depth {
         return Err(Error::new(
             ScimType::InvalidSyntax,
             format!("the body is nested deeper than {depth} levels"),
+        ));
+    }
+    if found.values > VALUES.saturating_add(bytes.len() / BYTES_A_VALUE) {
+        return Err(Error::new(
+            ScimType::InvalidSyntax,
+            "the body holds too many values for its size",
         ));
     }
     serde_json::from_slice(bytes).map_err(|error| {
@@ -29,9 +43,18 @@ pub(super) fn take(message: &mut Object, name: &str) -> Option<Value> {
     message.remove(&key)
 }
 
-/// How deep brackets outside of strings are nested. Looked at before parsing, so that no depth costs stack.
-fn deepest(bytes: &[u8]) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0_usize);
+/// What parsing would cost.
+#[derive(Debug, PartialEq, Eq)]
+struct Measure {
+    /// How deep brackets outside of strings are nested.
+    depth: usize,
+    /// Values, one more or less in each array or object.
+    values: usize,
+}
+
+/// Looked at before parsing, so that no depth costs stack and no number of values memory.
+fn measure(bytes: &[u8]) -> Measure {
+    let (mut depth, mut deepest, mut values) = (0_usize, 0_usize, 0_usize);
     let (mut quoted, mut escaped) = (false, false);
     for byte in bytes {
         match byte {
@@ -40,13 +63,18 @@ fn deepest(bytes: &[u8]) -> usize {
             b'"' => quoted = !quoted,
             b'{' | b'[' if !quoted => {
                 depth += 1;
+                values += 1;
                 deepest = deepest.max(depth);
             }
             b'}' | b']' if !quoted => depth = depth.saturating_sub(1),
+            b',' if !quoted => values += 1,
             _ => {}
         }
     }
-    deepest
+    Measure {
+        depth: deepest,
+        values,
+    }
 }
 
 #[cfg(test)]
@@ -54,15 +82,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn depth_counts_brackets_outside_strings() {
-        for (text, depth) in [
-            (r#"{"a":[{"b":1}]}"#, 3),
-            (r#"{"a":"[[[["}"#, 1),
-            (r#"{"a":"\"[["}"#, 1),
-            ("1", 0),
+    fn depth_and_values_are_counted_outside_strings() {
+        for (text, depth, values) in [
+            (r#"{"a":[{"b":1}]}"#, 3, 3),
+            (r#"{"a":"[[[[","b":",,"}"#, 1, 2),
+            (r#"{"a":"\"[["}"#, 1, 1),
+            ("[0,0,0]", 1, 3),
+            ("1", 0, 0),
         ] {
-            assert_eq!(deepest(text.as_bytes()), depth, "{text}");
+            let found = measure(text.as_bytes());
+            assert_eq!(found, Measure { depth, values }, "{text}");
         }
+    }
+
+    #[test]
+    fn refuses_more_tiny_values_than_a_message_has() {
+        let zeros = |count| format!("[{}0]", "0,".repeat(count));
+        assert!(parse(zeros(1000).as_bytes(), 64).is_ok());
+        assert!(parse(zeros(2000).as_bytes(), 64).is_err());
+        let operation = r#"{"op":"add","path":"title","value":"x"}"#;
+        let many = format!("[{}{operation}]", format!("{operation},").repeat(20_000));
+        assert!(parse(many.as_bytes(), 64).is_ok());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! C-61, C-62). A path keeps the words of the client; what they stand for, `schema` tells.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::filter::{Filter, Scope};
 use super::schema::{ResourceType, Schemas};
@@ -10,8 +11,8 @@ use super::{Error, ScimType};
 /// An attribute, or a sub-attribute of it, with or without its schema's URN.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttrPath {
-    /// URN before the name, as it was written.
-    pub urn: Option<String>,
+    /// URN before the name, as it was written. Attributes of one object share it.
+    pub urn: Option<Arc<str>>,
     /// Name of the attribute, as it was written.
     pub name: String,
     /// Name of the sub-attribute, as it was written.
@@ -55,7 +56,7 @@ impl AttrPath {
             ));
         }
         Ok(Self {
-            urn: urn.map(str::to_owned),
+            urn: urn.map(Arc::from),
             name: name.to_owned(),
             sub: sub.map(str::to_owned),
         })
@@ -84,7 +85,7 @@ impl Path {
         if attr.sub.is_some() || attribute.is_some_and(|attribute| !attribute.multi_valued) {
             return Err(Error::new(
                 ScimType::InvalidPath,
-                format!("`{attr}` is not multi-valued: it takes no filter"),
+                format!("`{}` is not multi-valued: it takes no filter", short(&attr)),
             ));
         }
         let (filter, rest) = Filter::parse_bracket(text, head.len(), attribute)?;
@@ -94,11 +95,40 @@ impl Path {
             _ => {
                 return Err(Error::new(
                     ScimType::InvalidPath,
-                    format!("only .subAttribute can follow the filter of `{attr}`"),
+                    format!(
+                        "only .subAttribute can follow the filter of `{}`",
+                        short(&attr)
+                    ),
                 ));
             }
         };
         Ok(Self::Element { attr, filter, sub })
+    }
+}
+
+impl Path {
+    /// Reads what a client calls an attribute: like [`parse`](Self::parse), but a text without brackets is always a name,
+    /// because clients may give their own attributes any. One that is no path is unknown, behind the URN of a schema or
+    /// at the root, and is skipped like every unknown one (design §3.11).
+    pub fn name(text: &str, resource_type: ResourceType, schemas: &Schemas) -> Result<Self, Error> {
+        Self::parse(text, resource_type, schemas).or_else(|error| {
+            let text = text.trim();
+            if text.contains(['[', ']']) {
+                return Err(error);
+            }
+            let known = schemas.urns(resource_type).into_iter().find_map(|urn| {
+                let (head, rest) = text.split_at_checked(urn.len())?;
+                let name = rest.strip_prefix(':').filter(|name| !name.is_empty())?;
+                urn.eq_ignore_ascii_case(head)
+                    .then(|| (Some(Arc::from(head)), name))
+            });
+            let (urn, name) = known.unwrap_or((None, text));
+            Ok(Self::Attribute(AttrPath {
+                urn,
+                name: name.to_owned(),
+                sub: None,
+            }))
+        })
     }
 }
 
@@ -108,6 +138,11 @@ fn is_extension(text: &str, resource_type: ResourceType, schemas: &Schemas) -> b
         .extensions(resource_type)
         .any(|schema| schema.urn.eq_ignore_ascii_case(text))
         || schemas.open_urn(resource_type, text).is_some()
+}
+
+/// A path as an error tells it: a client may have written a megabyte.
+fn short(attr: &AttrPath) -> String {
+    attr.to_string().chars().take(120).collect()
 }
 
 /// Whether `text` can be the name of an attribute. Wider than RFC 7643 §2.1, which wants a letter first: whatever a
@@ -172,7 +207,7 @@ mod tests {
 
     fn attr(urn: Option<&str>, name: &str, sub: Option<&str>) -> AttrPath {
         AttrPath {
-            urn: urn.map(str::to_owned),
+            urn: urn.map(Arc::from),
             name: name.to_owned(),
             sub: sub.map(str::to_owned),
         }
@@ -280,6 +315,41 @@ mod tests {
     }
 
     #[test]
+    fn what_clients_call_their_attributes_is_a_name() {
+        let upper = CUSTOM_URN.to_uppercase();
+        for (text, urn, name) in [
+            ("cost.center.code".to_owned(), None, "cost.center.code"),
+            (" extension_x#y ".to_owned(), None, "extension_x#y"),
+            ("http://z/1".to_owned(), None, "http://z/1"),
+            (format!("{upper}:Cost Center"), Some(&*upper), "Cost Center"),
+            (
+                format!("{CUSTOM_URN}:cost.center.code"),
+                Some(CUSTOM_URN),
+                "cost.center.code",
+            ),
+            (format!("{USER_URN}:a/b"), Some(USER_URN), "a/b"),
+            ("urn:x:".to_owned(), None, "urn:x:"),
+        ] {
+            assert_eq!(
+                Path::name(&text, ResourceType::User, &schemas()),
+                Ok(Path::Attribute(attr(urn, name, None))),
+                "{text}"
+            );
+        }
+        for text in [
+            "emails[",
+            "a]",
+            "emails[type eq \"work\"]value",
+            "a b[c pr]",
+        ] {
+            assert!(
+                Path::name(text, ResourceType::User, &schemas()).is_err(),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
     fn refuses_what_is_no_path() {
         for text in [
             "",
@@ -333,7 +403,7 @@ mod tests {
             "urn:[a-z]{1,4}(:[a-z0-9.]{1,4}){0,3}",
         ]);
         (urns, names(), proptest::option::of(names())).prop_map(|(urn, name, sub)| AttrPath {
-            urn,
+            urn: urn.map(Arc::from),
             name,
             sub,
         })

@@ -1,8 +1,9 @@
 //! What a connection is doing, and until when it may: the clock behind every limit of a connection.
 //!
 //! hyper's own header timeout also runs while a kept connection is idle, and HTTP/2 has none, so one clock of ours serves
-//! both protocols. It learns of bytes from [`Watched`], which stands between hyper and TLS, and of requests from
-//! [`Activity::begin_request`]. It decides nothing but times: closing is the supervisor's work, in `connection`.
+//! both protocols. It learns of bytes from [`Watched`], which stands between hyper and TLS, of requests from
+//! [`Activity::begin_request`], and of answers from [`Activity::begin_answer`]: over HTTP/2 a client can leave one where it
+//! is and go on with others, so each has a time of its own. It decides nothing but times: closing is the supervisor's work, in `connection`.
 
 use std::{
     io,
@@ -47,16 +48,50 @@ pub(super) struct Activity {
 struct State {
     /// Requests whose handler has not finished.
     in_flight: usize,
-    /// When the last request ended, or else when the connection began.
+    /// Answers that the client has not taken whole.
+    unsent: Vec<Progress>,
+    /// What the next answer is called.
+    next: u64,
+    /// When the last request was answered, or else when the connection began.
     quiet_since: Instant,
     /// Whether there was a request at all.
     served: bool,
     /// When the header that is being read began.
     header_since: Option<Instant>,
-    /// Since when the client has not taken everything written to it, and how many bytes it has taken since.
-    blocked: Option<(Instant, u64)>,
+    /// Since when the client has not taken everything written to it.
+    blocked: Option<Progress>,
     /// When the connection was asked to leave.
     leaving_since: Option<Instant>,
+}
+
+/// How far an answer, or a blocked connection, has come.
+#[derive(Clone, Copy)]
+struct Progress {
+    /// Which it is, of the answers.
+    id: u64,
+    since: Instant,
+    /// Bytes that the client has taken since.
+    taken: u64,
+}
+
+impl Progress {
+    fn begin(id: u64) -> Self {
+        Self {
+            id,
+            since: Instant::now(),
+            taken: 0,
+        }
+    }
+
+    fn took(&mut self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.taken = self.taken.saturating_add(bytes);
+    }
+
+    /// Until when the client has to take more: silence is allowed for so long, and what was taken earns time.
+    fn due(&self, silence: Duration) -> Instant {
+        self.since + silence + Duration::from_millis(self.taken / SLOWEST_READER)
+    }
 }
 
 impl Activity {
@@ -64,6 +99,8 @@ impl Activity {
     pub(super) fn new(limits: Arc<Limits>, one_at_a_time: bool) -> Self {
         let state = State {
             in_flight: 0,
+            unsent: Vec::new(),
+            next: 0,
             quiet_since: Instant::now(),
             served: false,
             header_since: None,
@@ -86,18 +123,28 @@ impl Activity {
         InFlight(Arc::clone(self))
     }
 
+    /// Notes that there is an answer to be sent. It is on its way until the guard is dropped.
+    pub(super) fn begin_answer(self: &Arc<Self>) -> Unsent {
+        let mut state = self.state();
+        let id = state.next;
+        state.next += 1;
+        state.unsent.push(Progress::begin(id));
+        Unsent(Arc::clone(self), id)
+    }
+
     /// Notes that the connection is on its way out.
     pub(super) fn leave(&self) {
         self.state().leaving_since.get_or_insert_with(Instant::now);
     }
 
-    /// The next deadline as things stand, and what follows when it passes; none while a request is in flight.
+    /// The next deadline as things stand, and what follows when it passes; none while a request is in flight and nothing
+    /// is to be taken by the client.
     pub(super) fn due(&self) -> Option<(Instant, Step)> {
         let limits = &self.limits;
         let state = self.state();
-        if let Some((since, taken)) = state.blocked {
-            let credit = Duration::from_millis(taken / SLOWEST_READER);
-            return Some((since + limits.request + credit, Step::Cut));
+        let slow = state.unsent.iter().chain(&state.blocked);
+        if let Some(at) = slow.map(|progress| progress.due(limits.request)).min() {
+            return Some((at, Step::Cut));
         }
         if state.in_flight > 0 {
             return None;
@@ -124,8 +171,8 @@ impl Activity {
     fn wrote(&self, outcome: &Poll<io::Result<usize>>) {
         match outcome {
             Poll::Ready(Ok(count)) => {
-                if let Some((_, taken)) = &mut self.state().blocked {
-                    *taken = taken.saturating_add(u64::try_from(*count).unwrap_or(u64::MAX));
+                if let Some(blocked) = &mut self.state().blocked {
+                    blocked.took(*count);
                 }
             }
             Poll::Ready(Err(_)) => {}
@@ -143,7 +190,7 @@ impl Activity {
     fn blocked(&self) {
         self.state()
             .blocked
-            .get_or_insert_with(|| (Instant::now(), 0));
+            .get_or_insert_with(|| Progress::begin(0));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -159,6 +206,28 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.in_flight -= 1;
+        state.quiet_since = Instant::now();
+    }
+}
+
+/// An answer that the client has not taken whole. Dropped when hyper has its last byte, or when nobody wants it any more.
+pub(super) struct Unsent(Arc<Activity>, u64);
+
+impl Unsent {
+    /// Notes that the client made room for so many bytes more.
+    pub(super) fn took(&self, bytes: usize) {
+        let mut state = self.0.state();
+        let mut unsent = state.unsent.iter_mut();
+        if let Some(progress) = unsent.find(|progress| progress.id == self.1) {
+            progress.took(bytes);
+        }
+    }
+}
+
+impl Drop for Unsent {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.unsent.retain(|progress| progress.id != self.1);
         state.quiet_since = Instant::now();
     }
 }

@@ -20,6 +20,9 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// The media type of errors of the admin listener.
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
+/// Bytes that a body may waste.
+const WASTE: usize = 64 * 1024;
+
 /// A reply with a SCIM object.
 pub fn object(status: u16, object: &impl Serialize) -> Reply {
     typed(status, object, SCIM_JSON)
@@ -40,7 +43,9 @@ pub fn problem(status: u16, problem: &impl Serialize) -> Reply {
 
 fn typed(status: u16, value: &impl Serialize, media_type: HeaderValue) -> Reply {
     // Maps with text keys and text that is JSON always serialise.
-    let body = serde_json::to_vec(value).unwrap_or_default();
+    let mut body = serde_json::to_vec(value).unwrap_or_default();
+    // A large one may wait long for its client; it grew by doubling.
+    body.shrink_to(WASTE);
     let mut reply = empty(status);
     *reply.body_mut() = Full::new(Bytes::from(body));
     reply.headers_mut().insert(header::CONTENT_TYPE, media_type);

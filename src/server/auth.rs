@@ -29,7 +29,7 @@ pub async fn authenticate<B>(
         }
         Err(denied) => denied,
     };
-    directory.denied(origin, address, &denied).await?;
+    directory.denied(origin, address, &denied);
     Err(match denied.retry_after {
         None => {
             Failure::new(401, "Authorization failure.").with(header::WWW_AUTHENTICATE, "Bearer")

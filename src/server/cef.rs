@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::directory::history::{Recorded, Verdict};
+use crate::directory::history::{Json, Recorded, Verdict};
 
 /// The row in one line.
 pub fn line(row: &Recorded) -> String {
@@ -39,10 +39,9 @@ fn fields(row: &Recorded) -> Vec<(&'static str, Option<String>)> {
         .parse::<jiff::Timestamp>()
         .ok()
         .map(|at| at.as_millisecond().to_string());
-    let json = |object: &Option<crate::scim::Object>| {
-        object
-            .as_ref()
-            .and_then(|object| serde_json::to_string(object).ok())
+    let json = |told: &Option<Json>| {
+        let told = told.as_ref()?;
+        serde_json::to_string(told).ok()
     };
     let label = |text: &str, value: &Option<String>| value.as_ref().map(|_| text.to_owned());
     let (v4, v6, service) = match row.source.parse() {
@@ -103,7 +102,6 @@ mod tests {
     use serde_json::json;
 
     fn row() -> Recorded {
-        let object = |value: serde_json::Value| value.as_object().cloned();
         Recorded {
             seq: 7,
             at: "2026-01-31T09:30:00.123Z".to_owned(),
@@ -118,7 +116,10 @@ mod tests {
             status: 201,
             scim_type: None,
             reason: "x = y".to_owned(),
-            changes: object(json!({"title": {"new": "a=b\n"}})),
+            changes: json!({"title": {"new": "a=b\n"}})
+                .as_object()
+                .cloned()
+                .map(Json::Object),
             mapping: None,
             prev_hash: "p".to_owned(),
             hash: "h".to_owned(),

@@ -9,8 +9,7 @@ use std::{
     task::Poll, time::Duration,
 };
 
-use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::BodyExt;
 use hyper::{
     Request, Response,
     body::Incoming,
@@ -27,6 +26,7 @@ use super::{
     activity::{Activity, Step, Watched},
     limits::Limits,
     listener::{Handler, stopped},
+    sending::Sending,
 };
 
 /// A ping this often keeps an idle HTTP/2 connection alive in NAT tables and finds peers that vanished.
@@ -134,14 +134,15 @@ async fn serve_http2<H: Handler>(
     .await;
 }
 
-/// The handler as hyper calls it. A request is in flight from its header to its handler's end.
+/// The handler as hyper calls it. A request is in flight from its header to its handler's end, its answer from there until
+/// hyper has all of it.
 fn service<H: Handler>(
     handler: &Arc<H>,
     peer: SocketAddr,
     activity: &Arc<Activity>,
 ) -> impl Service<
     Request<Incoming>,
-    Response = Response<Full<Bytes>>,
+    Response = Response<Sending>,
     Error = Infallible,
     Future: Send + 'static,
 > + use<H> {
@@ -149,10 +150,13 @@ fn service<H: Handler>(
     service_fn(move |request| {
         let in_flight = activity.begin_request();
         let handler = Arc::clone(&handler);
+        let activity = Arc::clone(&activity);
         async move {
-            let response = handler.handle(request, peer).await;
+            let (head, body) = handler.handle(request, peer).await.into_parts();
+            let unsent = activity.begin_answer();
             drop(in_flight);
-            Ok(response)
+            let body = body.collect().await?.to_bytes();
+            Ok(Response::from_parts(head, Sending::new(body, unsent)))
         }
     })
 }

@@ -21,6 +21,7 @@ use super::client::TrustedProxies;
 use super::limits::Limits;
 use super::line::{Label, Line};
 use super::metrics::Meter;
+use super::outgoing::Outgoing;
 use crate::directory::Refusal;
 use crate::directory::audit::Origin;
 use crate::scim::{self, json};
@@ -29,19 +30,20 @@ use crate::scim::{self, json};
 const JSON_DEPTH: usize = 64;
 /// The header that carries the id under which the audit and the log know a request.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Bodies of a listener in memory at the same time, in KiB. As JSON values they take some twenty times that; further
-/// requests wait. A token has half of it at the most, so that bodies which do not arrive keep out nobody else.
-const BODIES: usize = 8 * 1024;
+/// Bodies of a listener in memory at the same time, in KiB. As JSON values they take up to thirty times that (objects with
+/// short names; [`json::parse`] refuses what takes more): with the bulk requests less than 256 MiB. Further requests wait.
+/// A token has half of it at the most, so that bodies which do not arrive keep out nobody else.
+const BODIES: usize = 4 * 1024;
 /// The same of searches, which tokens that may not write send too: changes never wait for them.
 const SEARCHES: usize = 1024;
 /// Bytes of a search at the most: several times a URL, which can ask for the same.
 const SEARCH_SIZE: usize = 64 * 1024;
 /// The same of bulk requests. Their room is another, because they keep it for a thousand changes: single changes must
 /// not wait for that.
-const BULK_BODIES: usize = 8 * 1024;
+const BULK_BODIES: usize = 4 * 1024;
 /// KiB that a bulk request takes at the least, so that few are under way at one time: what they have handed to the
 /// writer is all that a single change waits for.
-const BULK_SHARE: usize = 1024;
+const BULK_SHARE: usize = 512;
 /// Bytes of a body above which it is read as JSON on a thread of its own: it would keep other requests waiting for
 /// milliseconds.
 const LARGE: usize = 64 * 1024;
@@ -54,6 +56,8 @@ pub struct Intake {
     bodies: Room,
     searches: Room,
     bulk_bodies: Room,
+    /// The room for answers.
+    pub outgoing: Outgoing,
 }
 
 /// What a body asks for: which room it takes and how large it may be.
@@ -93,6 +97,7 @@ pub struct Begun {
     /// When it has to be answered.
     pub deadline: Instant,
     method: Method,
+    outgoing: Outgoing,
 }
 
 /// A body that was understood, and the room that it takes until its request is done.
@@ -113,6 +118,7 @@ impl Intake {
             bodies: Room::new(BODIES, BODIES / 2, 1),
             searches: Room::new(SEARCHES, SEARCHES / 2, 1),
             bulk_bodies: Room::new(BULK_BODIES, BULK_BODIES, BULK_SHARE),
+            outgoing: Outgoing::new(),
         }
     }
 
@@ -131,6 +137,7 @@ impl Intake {
             client,
             deadline: Instant::now() + self.limits.request,
             method,
+            outgoing: self.outgoing.clone(),
         }
     }
 
@@ -249,15 +256,21 @@ impl Room {
 }
 
 impl Begun {
-    /// The reply as it leaves: under the request's id, without a body where the method is HEAD. Its line is written.
-    /// `told` makes a reply of a failure and the id.
-    pub fn finish(
+    /// The reply as it leaves: under the request's id, without a body where the method is HEAD, with the room that it
+    /// needs. Its line is written. `told` makes a reply of a failure and the id.
+    pub async fn finish(
         self,
         answer: Result<Result<Reply, Failure>, Elapsed>,
         told: impl FnOnce(Failure, &str) -> Reply,
     ) -> Reply {
         let request_id = self.line.origin.request_id.clone();
-        let mut reply = match answer.unwrap_or_else(|_| Err(late())) {
+        let mut answer = answer.unwrap_or_else(|_| Err(late()));
+        if self.method != Method::HEAD
+            && let Ok(reply) = answer
+        {
+            answer = self.outgoing.place(reply).await;
+        }
+        let mut reply = match answer {
             Ok(reply) => {
                 self.line.end(reply.status().as_u16(), None);
                 reply

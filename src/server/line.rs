@@ -2,13 +2,14 @@
 //! it, why, for whom and how long it took. Under the same id the answer and the audit know the request.
 //!
 //! Never a query, a body or a path that names no endpoint: they may hold anything. Ids may stand here, and the reason
-//! that the audit gives.
+//! that the audit gives, without a token that a client put there.
 
 use tokio::time::Instant;
 
 use super::answer::Failure;
 use super::metrics::Meter;
 use crate::directory::audit::{Origin, Verdict};
+use crate::directory::tokens::masked;
 
 /// Letters of a method: the longest that HTTP registers has 17.
 const METHOD: usize = 20;
@@ -40,7 +41,7 @@ impl Line {
             meter,
             method: method.chars().take(METHOD).collect(),
             path,
-            id: id.map(|id| id.chars().take(ID).collect()),
+            id: id.map(|id| masked(id).chars().take(ID).collect()),
             started: Instant::now(),
             ended: false,
             quiet: false,
@@ -80,7 +81,7 @@ impl Line {
                     id = self.id,
                     status,
                     verdict = verdict.map(Verdict::as_str),
-                    reason,
+                    reason = &*masked(reason),
                     cause,
                     duration_us = u64::try_from(took.as_micros()).ok(),
                     request_id,

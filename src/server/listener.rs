@@ -14,6 +14,7 @@ use tokio::{
     select,
     sync::{Semaphore, watch},
     task::{JoinError, JoinSet},
+    time::Instant,
 };
 use tracing::{debug, error, info, warn};
 
@@ -25,6 +26,8 @@ use super::{
 
 /// Pause after a failed accept. Descriptors come back when connections end, not by asking at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Time without a failure after which a shortage is over: while it lasts, each connection that ends lets one in.
+const ACCEPT_AGAIN: Duration = Duration::from_secs(10);
 
 /// Answers the requests of a listener.
 pub trait Handler: Send + Sync + 'static {
@@ -56,14 +59,14 @@ pub async fn serve<H: Handler>(
     let places = Arc::new(Semaphore::new(limits.connections));
     let strangers = Arc::new(Strangers::default());
     let mut connections = JoinSet::new();
-    let mut failing = false;
+    let mut failed = None;
     let mut next = None;
     loop {
         // One client at the most is accepted before it has a place: further ones wait in the kernel's queue and cost
         // nothing here.
         let admitted = async {
             if next.is_none() {
-                next = Some(accept(&listener, &mut failing).await);
+                next = Some(accept(&listener, &mut failed).await);
             }
             strangers.place(&places).await
         };
@@ -118,17 +121,19 @@ pub(super) async fn stopped(shutdown: &mut watch::Receiver<bool>) {
 }
 
 /// The next connection. A failure is logged once, however often it repeats: during a shortage that is ten times a second.
-async fn accept(listener: &TcpListener, failing: &mut bool) -> (TcpStream, SocketAddr) {
+/// `failed` is when that was last, until the shortage is over.
+async fn accept(listener: &TcpListener, failed: &mut Option<Instant>) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
             Ok(accepted) => {
-                if std::mem::take(failing) {
+                if failed.is_some_and(|at| at.elapsed() >= ACCEPT_AGAIN) {
+                    *failed = None;
                     info!("connections are accepted again");
                 }
                 return accepted;
             }
             Err(error) => {
-                if !std::mem::replace(failing, true) {
+                if failed.replace(Instant::now()).is_none() {
                     warn!(%error, "cannot accept a connection; trying again until it works");
                 }
                 tokio::time::sleep(ACCEPT_PAUSE).await;

@@ -273,8 +273,8 @@ impl Metrics {
             ),
             (
                 "snapshot_last_timestamp_seconds",
-                "When the newest snapshot was taken; absent: there is none",
-                instant(overview.last_snapshot),
+                "When the newest snapshot was taken; absent: none can be seen",
+                instant(overview.last_snapshot.clone().ok().flatten()),
             ),
             (
                 "snapshot_interval_seconds",

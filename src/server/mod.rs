@@ -17,9 +17,11 @@ pub mod limits;
 mod line;
 pub mod listener;
 pub mod metrics;
+mod outgoing;
 pub mod probe;
 mod route;
 pub mod scim;
+mod sending;
 pub mod snapshots;
 mod strangers;
 pub mod syslog;
@@ -100,7 +102,13 @@ pub async fn serve(
         Arc::clone(&metrics),
         work.clone(),
     );
-    let admin = admin::Admin::new(Arc::clone(&directory), settings, metrics, work);
+    let admin = admin::Admin::new(
+        Arc::clone(&directory),
+        settings,
+        metrics,
+        shutdown.clone(),
+        work,
+    );
     let (scim, admin) = (Arc::new(scim), Arc::new(admin));
     let (scim_tls, admin_tls) = (certificate.scim(), certificate.admin());
     let limits = || Arc::clone(&settings.limits);

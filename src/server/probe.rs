@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Empty;
+use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper::{Request, header};
 use hyper_util::rt::TokioIo;
@@ -16,12 +16,16 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 /// How long the server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Longest answer that is read.
+const LONGEST: usize = 64 * 1024;
 
 /// Why a server does not say that it is well.
 #[derive(Debug, thiserror::Error)]
@@ -44,8 +48,8 @@ pub enum Unwell {
     #[error("the request cannot be made")]
     Request(#[from] hyper::http::Error),
     /// It answered something else than 200.
-    #[error("it says {0}")]
-    Status(u16),
+    #[error("it says {0}: {1}")]
+    Status(u16, String),
     /// It took too long.
     #[error("it did not answer within {} s", PATIENCE.as_secs())]
     Slow,
@@ -58,8 +62,8 @@ pub async fn ready(
 ) -> Result<(), Unwell> {
     let asked = timeout(PATIENCE, ask(here(address), certificate));
     match asked.await.unwrap_or(Err(Unwell::Slow))? {
-        200 => Ok(()),
-        status => Err(Unwell::Status(status)),
+        (200, _) => Ok(()),
+        (status, why) => Err(Unwell::Status(status, why)),
     }
 }
 
@@ -74,8 +78,11 @@ fn here(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// The status of the answer.
-async fn ask(address: SocketAddr, certificate: &CertificateDer<'static>) -> Result<u16, Unwell> {
+/// The status of the answer, and its reason if it is none that is good.
+async fn ask(
+    address: SocketAddr,
+    certificate: &CertificateDer<'static>,
+) -> Result<(u16, String), Unwell> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let only = Only {
         certificate: certificate.clone(),
@@ -96,10 +103,22 @@ async fn ask(address: SocketAddr, certificate: &CertificateDer<'static>) -> Resu
     let request = Request::get("/readyz")
         .header(header::HOST, address.to_string())
         .body(Empty::<Bytes>::new())?;
+    let answered = async {
+        let answer = sender.send_request(request).await?;
+        let status = answer.status().as_u16();
+        let problem = Limited::new(answer.into_body(), LONGEST).collect().await;
+        // What cannot be read as a problem has no reason.
+        let problem = problem.ok().map(|problem| problem.to_bytes());
+        let problem = problem.and_then(|text| serde_json::from_slice::<Value>(&text).ok());
+        let detail = problem.as_ref().and_then(|problem| problem.get("detail"));
+        let detail = detail.and_then(Value::as_str).unwrap_or("no reason");
+        Ok((status, detail.to_owned()))
+    };
     tokio::select! {
+        biased;
+        answer = answered => answer,
         // It ends first only where there is no answer.
         ended = connection => Err(ended.err().map_or(Unwell::Slow, Unwell::Broken)),
-        answer = sender.send_request(request) => Ok(answer?.status().as_u16()),
     }
 }
 

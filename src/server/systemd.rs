@@ -2,6 +2,9 @@
 //! of the process (`NOTIFY_SOCKET`). Without systemd all of it does nothing.
 
 use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
 use listenfd::ListenFd;
@@ -121,7 +124,19 @@ pub async fn watchdog(directory: &Directory, mut shutdown: watch::Receiver<bool>
 
 /// Tells systemd, if it listens. That it does not hear is no reason to stop serving.
 fn tell(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
+    if let Err(error) = notify(states) {
         tracing::warn!(%error, "cannot tell systemd");
     }
+}
+
+fn notify(states: &[NotifyState<'_>]) -> std::io::Result<()> {
+    let socket = std::env::var_os("NOTIFY_SOCKET").unwrap_or_default();
+    let Some(name) = socket.as_bytes().strip_prefix(b"@") else {
+        return sd_notify::notify(states);
+    };
+    // The library knows sockets in the file system alone.
+    let lines: String = states.iter().map(|state| format!("{state}\n")).collect();
+    let socket = UnixDatagram::unbound()?;
+    socket.connect_addr(&SocketAddr::from_abstract_name(name)?)?;
+    socket.send(lines.as_bytes()).map(drop)
 }

@@ -111,6 +111,7 @@ pub fn load(files: &TlsFiles) -> Result<Loaded, Error> {
         certificate, key, ..
     } = files;
     let chain = certificates(certificate)?;
+    regular(key)?;
     let private_key = PrivateKeyDer::from_pem_file(key).map_err(|error| match error {
         pem::Error::NoItemsFound => Error::NoKey(key.into()),
         error => unreadable(key, error),
@@ -141,6 +142,7 @@ pub fn load(files: &TlsFiles) -> Result<Loaded, Error> {
 
 /// The certificates in a PEM file: at least one.
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    regular(file)?;
     let chain = CertificateDer::pem_file_iter(file)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| unreadable(file, error))?;
@@ -185,6 +187,15 @@ fn configure(
     // The provider's order puts AES-GCM first, which is what server hardware is fast at.
     config.ignore_client_order = true;
     Ok(Arc::new(config))
+}
+
+/// Refuses what is no regular file: a FIFO would keep whoever reads it waiting for ever.
+fn regular(file: &Path) -> Result<(), Error> {
+    let found = file.metadata().and_then(|found| match found.is_file() {
+        true => Ok(()),
+        false => Err(std::io::Error::other("it is no regular file")),
+    });
+    found.map_err(|error| unreadable(file, pem::Error::Io(error)))
 }
 
 fn unreadable(file: &Path, error: pem::Error) -> Error {

@@ -2,6 +2,7 @@
 //! it, so that no row can be altered or removed without a trace. How rows are read is in `select`, how the chain is
 //! computed again in `chain`.
 
+mod about;
 pub mod chain;
 pub mod select;
 
@@ -65,7 +66,20 @@ pub struct Row {
     pub account: Option<Object>,
 }
 
-/// One row of `audit` in the words of the contract for scripts (design §5); its fields are their keys.
+/// What a column that is to hold a JSON object does hold.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+pub enum Json {
+    /// The object.
+    Object(Object),
+    /// No object: somebody altered it.
+    Text(String),
+}
+
+/// One row of `audit` in the words of the contract for scripts (design §5); its fields are their keys. A row that a
+/// hand with SQL altered can be read too, as it is: what is not UTF-8 lossily, what is no JSON as a text, a verdict that
+/// is none as `failed`. Proving that none was altered is the business of `chain`.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[schemars(rename = "AuditRow")]
 pub struct Recorded {
@@ -90,32 +104,19 @@ pub struct Recorded {
     /// What came of it.
     pub verdict: Verdict,
     /// HTTP status of the answer.
-    pub status: u16,
+    pub status: i64,
     /// `scimType` of the answer.
     pub scim_type: Option<String>,
     /// Why.
     pub reason: String,
     /// Attribute → `{"old", "new"}`.
-    pub changes: Option<Object>,
+    pub changes: Option<Json>,
     /// The decision of the mappings.
-    pub mapping: Option<Object>,
+    pub mapping: Option<Json>,
     /// Hash of the row before.
     pub prev_hash: String,
     /// Its own hash.
     pub hash: String,
-}
-
-/// When somebody did something last, as far as the file tells: an audit row of another than the server itself, or a
-/// request by a token.
-pub fn last_sign_of_life(connection: &Connection) -> Result<Option<jiff::Timestamp>, Error> {
-    let last: Option<String> = connection.query_row(
-        "SELECT max(at) FROM (SELECT at FROM (SELECT at FROM audit WHERE actor <> 'server' ORDER BY seq DESC LIMIT 1)
-             UNION ALL SELECT max(last_used) FROM token)",
-        [],
-        |row| row.get(0),
-    )?;
-    let parsed = last.map(|last| text::parse_instant(0, &last)).transpose();
-    Ok(parsed?)
 }
 
 /// When something was changed last. Walks back over what was refused or was already so.
@@ -207,6 +208,7 @@ pub fn append(connection: &Connection, row: &Row) -> Result<i64, Error> {
     if inserted != 1 {
         return Err(Error::Sqlite("the audit row was not taken".into()));
     }
+    about::note(connection, seq, row)?;
     connection
         .prepare_cached("UPDATE appliance SET audit_seq = ?1, audit_hash = ?2")?
         .execute((seq, &hash))?;
@@ -243,7 +245,7 @@ fn hex(bytes: &[u8]) -> String {
 /// The single row of `appliance` in a new file.
 pub fn insert_genesis(connection: &Connection, created: jiff::Timestamp) -> Result<(), Error> {
     connection.execute(
-        "INSERT INTO appliance VALUES (1, ?1, 0, ?2, 0, ?2)",
+        "INSERT INTO appliance VALUES (1, ?1, 0, ?2, 0, ?2, NULL)",
         (text::instant(created), GENESIS),
     )?;
     Ok(())

@@ -10,6 +10,7 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
 use super::audit::{Link, chain};
+use super::disk::{self, RESERVE};
 use super::migrate::{PRESENT, Plan};
 use super::whole::{self, Unfinished};
 use super::{Error, open};
@@ -18,8 +19,6 @@ use super::{Error, open};
 const PAGES: i32 = 1024;
 /// Steps of SQLite between two such questions while a copy is verified.
 const STEPS: i32 = 100_000;
-/// What a copy leaves free on the disk that the database itself needs: its changes must go on.
-const RESERVE: u64 = 64 * 1024 * 1024;
 /// The file access of SQLite without locks: nobody else knows the file, and network file systems have none that work.
 const WITHOUT_LOCKS: &str = "unix-none";
 
@@ -206,16 +205,13 @@ pub fn private(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
 /// Refuses a copy for which the disk has no room.
 fn room(bytes: u64, beside: Option<&Path>, target: &Path) -> Result<(), Error> {
     let directory = whole::directory(target);
-    let disk = rustix::fs::statvfs(directory).map_err(|error| Error::file(directory, error))?;
     let device = |path: &Path| path.metadata().map(|file| file.dev()).ok();
     let reserve = match beside {
         Some(beside) if device(beside) == device(directory) => RESERVE,
         _ => 0,
     };
-    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
     let needed = bytes.saturating_add(reserve);
-    // A file system that tells nothing of its size tells nothing of its room either.
-    if disk.f_blocks > 0 && free < needed {
+    if disk::free(directory)?.is_some_and(|free| free < needed) {
         return Err(Error::file(
             target,
             format!("needs {needed} bytes free on its disk; make room or choose another disk"),

@@ -6,9 +6,11 @@
 pub mod accounts;
 pub mod audit;
 pub mod backup;
+pub mod disk;
 pub mod examine;
 pub mod forwarding;
 pub mod groups;
+pub mod life;
 pub mod list;
 pub mod lock;
 pub mod lower;
@@ -28,6 +30,7 @@ pub mod writer;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use readers::Readers;
 use writer::Writer;
@@ -157,7 +160,7 @@ impl Error {
 /// An open database.
 pub struct Store {
     /// Where every change goes through.
-    pub writer: Writer,
+    pub writer: Arc<Writer>,
     /// Where every read goes through.
     pub readers: Readers,
     /// Where it is.
@@ -172,7 +175,7 @@ impl Store {
         let shared = lock::shared(path)?;
         let connection = open::writable(path)?;
         Ok(Self {
-            writer: Writer::start(connection, writer::BATCH_TIME)?,
+            writer: Arc::new(Writer::start(connection, writer::BATCH_TIME)?),
             readers: Readers::new(path),
             path: path.to_owned(),
             _shared: shared,

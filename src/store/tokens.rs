@@ -116,12 +116,10 @@ pub fn replace(connection: &Connection, id: &str, new: &str, at: Timestamp) -> R
     Ok(())
 }
 
-/// Notes that a token was used at `at`, unless a later use is known.
+/// Notes that a token was used at `at`, and nothing later: a use beyond it is one of a clock that was ahead.
 pub fn used(connection: &Connection, id: &str, at: Timestamp) -> Result<(), Error> {
     connection
-        .prepare_cached(
-            "UPDATE token SET last_used = max(coalesce(last_used, ?2), ?2) WHERE id = ?1",
-        )?
+        .prepare_cached("UPDATE token SET last_used = ?2 WHERE id = ?1 OR last_used > ?2")?
         .execute((id, text::instant(at)))?;
     Ok(())
 }

@@ -138,9 +138,10 @@ impl User {
     }
 }
 
-/// `text` with each of `? * / \ < >` replaced by `_` (design §3.1).
+/// `text` with each of `? * / \ < >` replaced by `_` (design §3.1), and each control character, which would end a line
+/// or a text in the programs that read accounts.
 pub fn sanitised(text: &str) -> String {
-    text.replace(['?', '*', '/', '\\', '<', '>'], "_")
+    text.replace(|c: char| c.is_control() || "?*/\\<>".contains(c), "_")
 }
 
 /// The key of the account's name that a userName gives.

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -42,7 +43,8 @@ pub trait Job: Send + 'static {
 
 /// A job with its type erased, on its way through the writer.
 trait Pending: Send {
-    fn run(&mut self, connection: &Connection) -> Result<(), Error>;
+    /// Runs it; an error is one of the whole transaction. Says what kept it from leaving even its refusal.
+    fn run(&mut self, connection: &Connection) -> Result<Result<(), Error>, Error>;
     fn answer(self: Box<Self>, committed: Result<(), Error>);
 }
 
@@ -55,7 +57,8 @@ struct Waiting<J: Job> {
 }
 
 impl<J: Job> Pending for Waiting<J> {
-    fn run(&mut self, connection: &Connection) -> Result<(), Error> {
+    fn run(&mut self, connection: &Connection) -> Result<Result<(), Error>, Error> {
+        let mut left = Ok(());
         let statement = |sql| connection.prepare_cached(sql)?.execute([]);
         // A panic is a bug in one job; the others in the batch and the writer go on without it.
         let panicked = || Error::Sqlite("a job panicked".into());
@@ -69,11 +72,12 @@ impl<J: Job> Pending for Waiting<J> {
                 .unwrap_or_else(|_| Err(panicked()));
             if let Err(error) = written {
                 statement("ROLLBACK TO job")?;
+                left = Err(error.clone());
                 self.outcome = Err(error.into());
             }
         }
         statement("RELEASE job")?;
-        Ok(())
+        Ok(left)
     }
 
     fn answer(self: Box<Self>, committed: Result<(), Error>) {
@@ -121,6 +125,8 @@ pub struct Writer {
     committed: watch::Sender<()>,
     /// Its sender lives as long as the thread.
     alive: watch::Receiver<()>,
+    /// Whether the machine did not let the last change be made.
+    unable: Arc<AtomicBool>,
 }
 
 impl Writer {
@@ -128,7 +134,11 @@ impl Writer {
     pub fn start(connection: Connection, batch_time: Duration) -> Result<Self, Error> {
         let (sender, receiver) = channel();
         let committed = watch::Sender::new(());
-        let told = committed.clone();
+        let unable = Arc::<AtomicBool>::default();
+        let told = Told {
+            committed: committed.clone(),
+            unable: Arc::clone(&unable),
+        };
         let (living, alive) = watch::channel(());
         let load = Load::default();
         let measured = load.clone();
@@ -147,6 +157,7 @@ impl Writer {
             thread: Mutex::new(Some(thread)),
             committed,
             alive,
+            unable,
         })
     }
 
@@ -183,6 +194,12 @@ impl Writer {
         answer.await.map_err(|_| Error::Closed)?
     }
 
+    /// Whether the machine lets changes be made: the last one, or one that is made for this question and leaves
+    /// everything as it was.
+    pub async fn able(&self) -> Result<(), Error> {
+        self.submit(Touch(Arc::clone(&self.unable))).await
+    }
+
     /// Sees a change with each commit that changed something, from now on.
     pub fn committed(&self) -> watch::Receiver<()> {
         self.committed.subscribe()
@@ -213,13 +230,42 @@ impl Drop for Writer {
     }
 }
 
+/// Writes a page if the change before could not be made, and changes nothing.
+struct Touch(Arc<AtomicBool>);
+
+impl Job for Touch {
+    type Done = ();
+    type Refused = Error;
+
+    fn apply(&mut self, connection: &Connection) -> Result<(), Error> {
+        if self.0.load(Ordering::Relaxed) {
+            // One that sets what is there already would write nothing.
+            connection.execute("UPDATE appliance SET created = created || '.'", [])?;
+            connection.execute("UPDATE appliance SET created = rtrim(created, '.')", [])?;
+        }
+        Ok(())
+    }
+
+    fn refused(&mut self, _: &Connection, why: &Error) -> Result<(), Error> {
+        Err(why.clone())
+    }
+}
+
+/// What others are told of the thread.
+struct Told {
+    /// That something was changed.
+    committed: watch::Sender<()>,
+    /// Whether the last change could not be made.
+    unable: Arc<AtomicBool>,
+}
+
 /// The life of the thread.
 fn work(
     connection: &Connection,
     queue: &Receiver<Box<dyn Pending>>,
     batch_time: Duration,
     load: &Load,
-    committed: &watch::Sender<()>,
+    told: &Told,
 ) {
     // When the WAL is to be moved into the file: some time after the last change, none if it is there already.
     let mut settle = Some(Instant::now());
@@ -243,9 +289,15 @@ fn work(
         }
         waiting.extend(queue.try_iter().take(BATCH.saturating_sub(waiting.len())));
         let before = connection.total_changes();
-        commit(connection, &mut waiting, batch_time, load);
-        if connection.total_changes() != before {
-            committed.send_replace(());
+        let left = commit(connection, &mut waiting, batch_time, load);
+        let changed = connection.total_changes() != before;
+        match left {
+            Err(Error::Unavailable(_)) => told.unable.store(true, Ordering::Relaxed),
+            Ok(()) if changed => told.unable.store(false, Ordering::Relaxed),
+            _ => {}
+        }
+        if changed {
+            told.committed.send_replace(());
             settle = Some(Instant::now() + QUIET);
         }
     }
@@ -256,17 +308,20 @@ fn work(
     }
 }
 
-/// Runs a batch of the jobs that wait in one transaction and answers each job of it.
+/// Runs a batch of the jobs that wait in one transaction and answers each job of it. Says what kept the batch, or a job of
+/// it, from leaving anything in the file.
 fn commit(
     connection: &Connection,
     waiting: &mut VecDeque<Box<dyn Pending>>,
     batch_time: Duration,
     load: &Load,
-) {
+) -> Result<(), Error> {
     let mut batch = Vec::new();
-    let result = transaction(connection, waiting, batch_time, &mut batch, load);
+    let left = transaction(connection, waiting, batch_time, &mut batch, load);
+    let result = left.as_ref().map(|_| ()).map_err(Error::clone);
     if let Err(error) = &result {
-        tracing::error!(%error, jobs = batch.len(), "nothing of the batch was committed");
+        // Whoever gave the jobs is told, and tells.
+        tracing::debug!(%error, jobs = batch.len(), "nothing of the batch was committed");
         if !connection.is_autocommit()
             && let Err(error) = connection.execute_batch("ROLLBACK")
         {
@@ -276,17 +331,19 @@ fn commit(
     for job in batch {
         job.answer(result.clone());
     }
+    left.and_then(|left| left)
 }
 
 /// Takes jobs into `batch` and runs them, until none waits or the time for it is over, and commits. Without a transaction
-/// all that wait fail: each by itself would wait for the same lock as long.
+/// all that wait fail: each by itself would wait for the same lock as long. Of a transaction that was committed, says what
+/// kept a job from leaving anything.
 fn transaction(
     connection: &Connection,
     waiting: &mut VecDeque<Box<dyn Pending>>,
     batch_time: Duration,
     batch: &mut Vec<Box<dyn Pending>>,
     load: &Load,
-) -> Result<(), Error> {
+) -> Result<Result<(), Error>, Error> {
     let statement = |sql| connection.prepare_cached(sql)?.execute([]);
     if let Err(error) = statement("BEGIN IMMEDIATE") {
         load.queued
@@ -294,6 +351,7 @@ fn transaction(
         batch.extend(waiting.drain(..));
         return Err(error.into());
     }
+    let mut left = Ok(());
     let began = Instant::now();
     while (batch.is_empty() || began.elapsed() < batch_time)
         && let Some(mut job) = waiting.pop_front()
@@ -306,14 +364,14 @@ fn transaction(
             let what = "SQLite rolled the transaction back: the disk is full or fails";
             return Err(Error::Unavailable(what.into()));
         }
-        ran?;
+        left = left.and(ran?);
     }
     let began = Instant::now();
     statement("COMMIT")?;
     load.commit.observe(began.elapsed().as_secs_f64());
     // No more than BATCH: exact.
     load.batch.observe(batch.len() as f64);
-    Ok(())
+    Ok(left)
 }
 
 /// Moves the WAL into the file. `false` if a reader holds it back: jobs do not wait for that.

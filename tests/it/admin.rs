@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::app::{TestApp, port};
+use crate::app::TestApp;
 use crate::client::{Answer, Client};
-use crate::home::run;
 
 /// Where the API is.
 const BASE: &str = "/api/v1";
@@ -424,34 +423,4 @@ async fn what_cannot_be_understood_is_refused_and_recorded() {
         .await;
     answer.expect(400);
     admin.get("/accounts/a%2Fb%00%FF").await.expect(404);
-}
-
-#[test]
-fn the_examples_of_the_readme_work() {
-    let app = TestApp::start();
-    let readme = include_str!("../../README.md");
-    let section = readme
-        .split("\n## ")
-        .find(|it| it.starts_with("Admin API"))
-        .unwrap();
-    let script = section
-        .split("```sh\n")
-        .nth(1)
-        .unwrap()
-        .split("```")
-        .next()
-        .unwrap();
-    let admin = format!("https://127.0.0.1:{}", port(&app.ready["admin"]));
-    let script = script
-        .replace("https://127.0.0.1:8444", &admin)
-        .replace("/var/lib/scimlite", app.data().to_str().unwrap())
-        .replace("slt_…", app.told("admin_token"));
-    assert!(script.contains(&admin) && script.contains(app.told("admin_token")));
-    let mut shell = std::process::Command::new("sh");
-    shell.args(["-euc", &script]);
-    let output = run(shell);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    let stdout = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{stdout}\n{stderr}");
-    assert!(!stdout.contains("\"status\":4"), "{stdout}");
 }

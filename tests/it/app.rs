@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::ops::Deref;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -25,6 +26,8 @@ pub struct TestApp {
     home: Home,
     child: Option<Child>,
     stderr: Arc<Mutex<String>>,
+    /// Reads it to its end.
+    reader: Option<JoinHandle<()>>,
     violations: Arc<Mutex<Vec<String>>>,
     /// The line by which the server said that it is ready.
     pub ready: Value,
@@ -56,12 +59,13 @@ impl TestApp {
     /// A server on `home`, whose command `prepare` may change first.
     pub fn on(home: Home, prepare: impl FnOnce(&mut Command)) -> Self {
         let violations = Arc::default();
-        let (child, stderr, ready) = serve(&home, prepare);
+        let (child, stderr, reader, ready) = serve(&home, prepare);
         let (client, http1) = clients(&home, &ready, &violations);
         Self {
             home,
             child: Some(child),
             stderr,
+            reader,
             violations,
             ready,
             client,
@@ -124,6 +128,9 @@ impl TestApp {
     pub fn wait(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("a running server");
         let status = wait(&mut child, STOP);
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
         status.unwrap_or_else(|| panic!("still running {STOP:?} later"))
     }
 
@@ -143,8 +150,9 @@ impl TestApp {
     /// The same with a command that `prepare` may change first.
     pub fn resume_with(&mut self, prepare: impl FnOnce(&mut Command)) {
         assert!(self.child.is_none(), "still running");
-        let (child, stderr, ready) = serve(&self.home, prepare);
+        let (child, stderr, reader, ready) = serve(&self.home, prepare);
         let past = std::mem::replace(&mut self.stderr, stderr);
+        self.reader = reader;
         self.stderr
             .lock()
             .unwrap()
@@ -193,8 +201,10 @@ impl Drop for TestApp {
     }
 }
 
-/// Starts `serve` and waits until it is ready.
-fn serve(home: &Home, prepare: impl FnOnce(&mut Command)) -> (Child, Arc<Mutex<String>>, Value) {
+type Started = (Child, Arc<Mutex<String>>, Option<JoinHandle<()>>, Value);
+
+/// Starts `serve` and waits until it is ready. Its stderr is read, unless `prepare` gives it another.
+fn serve(home: &Home, prepare: impl FnOnce(&mut Command)) -> Started {
     let mut command = home.command([
         "serve",
         "--listen",
@@ -207,13 +217,15 @@ fn serve(home: &Home, prepare: impl FnOnce(&mut Command)) -> (Child, Arc<Mutex<S
     let mut child = command.spawn().unwrap();
     let stderr = Arc::<Mutex<String>>::default();
     let log = Arc::clone(&stderr);
-    let lines = BufReader::new(child.stderr.take().unwrap());
-    std::thread::spawn(move || {
-        for line in lines.split(b'\n').map_while(Result::ok) {
-            let mut log = log.lock().unwrap();
-            log.push_str(&String::from_utf8_lossy(&line));
-            log.push('\n');
-        }
+    let reader = child.stderr.take().map(|stderr| {
+        std::thread::spawn(move || {
+            let lines = BufReader::new(stderr).split(b'\n');
+            for line in lines.map_while(Result::ok) {
+                let mut log = log.lock().unwrap();
+                log.push_str(&String::from_utf8_lossy(&line));
+                log.push('\n');
+            }
+        })
     });
     let (said, ready) = mpsc::channel();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
@@ -225,7 +237,7 @@ fn serve(home: &Home, prepare: impl FnOnce(&mut Command)) -> (Child, Arc<Mutex<S
     });
     let line = ready.recv_timeout(READY).unwrap_or_default();
     match serde_json::from_str::<Value>(&line) {
-        Ok(ready) if ready["event"] == "ready" => (child, stderr, ready),
+        Ok(ready) if ready["event"] == "ready" => (child, stderr, reader, ready),
         _ => {
             child.kill().unwrap();
             let status = child.wait().unwrap();

@@ -278,3 +278,21 @@ fn a_trial_certificate_fills_an_empty_place() {
     ]);
     assert_eq!(found.status.code(), Some(0), "{found:?}");
 }
+
+#[tokio::test]
+async fn a_certificate_that_is_no_file_does_not_block_the_next() {
+    let app = TestApp::start();
+    let ca = String::from_utf8(app.ca()).unwrap();
+    let path = app.data().join("server.crt");
+    let kept = app.beside("server.crt");
+    std::fs::rename(&path, &kept).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.unwrap().success());
+    app.signal("-HUP");
+    until_logged(&app, "it is no regular file", 1).await;
+    std::fs::rename(&kept, &path).unwrap();
+    app.signal("-HUP");
+    until_logged(&app, "the certificate was read again", 1).await;
+    let stream = connect(port(&app.ready["scim"]), &[&ca], None).await;
+    assert!(status(&mut stream.unwrap(), "/").await.is_ok());
+}

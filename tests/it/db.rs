@@ -1,7 +1,6 @@
 //! The database as another process on the machine meets it: rows read, statements of an administrator's hand, and the
 //! audit chain computed again from its description in ARCHITECTURE.md.
 
-use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -85,14 +84,23 @@ pub fn unbroken(database: &Path) {
     assert_eq!(break_in(database), None);
 }
 
-/// Makes every row of the audit as much older as SQLite's `modifier` says, and the chain anew: what somebody does who
-/// knows how it is made. Gives the number of the last row.
+/// Makes every row of the audit as much older as SQLite's `modifier` says, and the chain anew. Gives the number of the
+/// last row.
 #[track_caller]
 pub fn age(database: &Path, modifier: &str) -> i64 {
     let db = Connection::open(database).unwrap();
     db.busy_timeout(BUSY).unwrap();
     let older = "UPDATE audit SET at = strftime('%Y-%m-%dT%H:%M:%fZ', at, ?1)";
     db.execute(older, [modifier]).unwrap();
+    rechained(database)
+}
+
+/// Makes the chain anew over the rows as they are: what somebody does who knows how it is made. Gives the number of the
+/// last row.
+#[track_caller]
+pub fn rechained(database: &Path) -> i64 {
+    let db = Connection::open(database).unwrap();
+    db.busy_timeout(BUSY).unwrap();
     let query = "SELECT pruned_seq, pruned_hash, audit_seq FROM appliance";
     let (mut seq, mut head, last): (i64, String, i64) = db
         .query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
@@ -115,19 +123,22 @@ pub fn age(database: &Path, modifier: &str) -> i64 {
 
 /// The hash of a row by the hash of the row before it and its first `columns` columns.
 fn chained(before: &str, row: &rusqlite::Row<'_>, columns: usize) -> String {
-    let mut text = format!("{}:{before}", before.len());
+    let mut text = format!("{}:{before}", before.len()).into_bytes();
     for column in 0..columns {
         let value = match row.get_ref(column).unwrap() {
             ValueRef::Null => None,
-            ValueRef::Integer(number) => Some(number.to_string()),
-            value => Some(value.as_str().unwrap().to_owned()),
+            ValueRef::Integer(number) => Some(number.to_string().into_bytes()),
+            value => Some(value.as_bytes().unwrap().to_owned()),
         };
         match value {
-            None => text.push('-'),
-            Some(value) => write!(text, "{}:{value}", value.len()).unwrap(),
+            None => text.push(b'-'),
+            Some(value) => {
+                text.extend(format!("{}:", value.len()).bytes());
+                text.extend(value);
+            }
         }
     }
-    hex(digest(&SHA256, text.as_bytes()).as_ref())
+    hex(digest(&SHA256, &text).as_ref())
 }
 
 /// Where the audit is not whole: its numbers have a gap, a hash is not the one that its row and the row before it give,
@@ -145,7 +156,7 @@ fn break_in(database: &Path) -> Option<String> {
         .query_row(places, [], |row| Ok((link(row, 0)?, link(row, 2)?)))
         .unwrap();
     let (mut seq, mut head) = pruned.clone();
-    let mut vouched = (0, "0".repeat(64));
+    let mut vouched = None;
     let mut rows = query.query([]).unwrap();
     while let Some(row) = rows.next().unwrap() {
         seq += 1;
@@ -161,17 +172,22 @@ fn break_in(database: &Path) -> Option<String> {
         let named = |name| names.iter().position(|column| *column == name).unwrap();
         if (&*text(named("action")), &*text(named("verdict"))) == ("audit.prune", "applied") {
             let changes: Value = serde_json::from_str(&text(named("changes"))).unwrap();
-            let hash = changes["pruned_hash"]["new"].as_str().unwrap();
-            vouched = (
-                changes["pruned_seq"]["new"].as_i64().unwrap(),
-                hash.to_owned(),
-            );
+            let [old, new] = ["old", "new"].map(|side| {
+                let hash = changes["pruned_hash"][side].as_str().unwrap();
+                (
+                    changes["pruned_seq"][side].as_i64().unwrap(),
+                    hash.to_owned(),
+                )
+            });
+            if vouched.replace(new).is_some_and(|before| before != old) {
+                return Some(format!("no pruning up to row {}", old.0));
+            }
         }
         if text(named("reason")).is_empty() {
             return Some(format!("row {seq} has no reason"));
         }
     }
-    if vouched != pruned {
+    if vouched.unwrap_or_else(|| (0, "0".repeat(64))) != pruned {
         return Some(format!("no pruning up to row {}", pruned.0));
     }
     (stored != (seq, head)).then(|| format!("the head is not that of row {seq}"))

@@ -32,6 +32,16 @@ fn denials(app: &TestApp) -> Vec<(String, String, u64)> {
     rows.into_iter().map(read).collect()
 }
 
+/// Waits until so many rows are there, and no more. No answer waits for its row.
+async fn written(app: &TestApp, count: usize) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while denials(app).len() < count {
+        assert!(std::time::Instant::now() < deadline, "{:?}", denials(app));
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    assert_eq!(denials(app).len(), count);
+}
+
 #[tokio::test]
 async fn refused_authentications_are_counted_by_reason_and_token() {
     let mut app = TestApp::start();
@@ -48,7 +58,8 @@ async fn refused_authentications_are_counted_by_reason_and_token() {
         requests.spawn(refused(client));
     }
     requests.join_all().await;
-    assert_eq!(denials(&app).len(), 1, "at once");
+    written(&app, 1).await;
+    let mut count = 1;
     for (presented, times) in [
         (Some(wrong(&provision)), 3),
         (Some(wrong(&admin)), 2),
@@ -58,6 +69,8 @@ async fn refused_authentications_are_counted_by_reason_and_token() {
         for _ in 0..times {
             refused(app.client.with_token(presented.as_deref())).await;
         }
+        count += 1;
+        written(&app, count).await;
     }
     let first = denials(&app);
     let ids: Vec<_> = first.iter().map(|(id, ..)| id.as_str()).collect();

@@ -86,7 +86,10 @@ async fn filters_select_rows() {
     for (filters, expected) in [
         (&["--who", entra][..], &acts[4..8]),
         (&["--who", "server"], &acts[3..4]),
-        (&["--whom", &id], &["user.create", "user.delete"]),
+        (
+            &["--whom", &id],
+            &["user.create", "user.create", "user.delete"],
+        ),
         (
             &["--whom", "ANNA@example.test"],
             &["user.create", "user.create", "user.delete"],
@@ -142,6 +145,8 @@ async fn filters_select_rows() {
 #[tokio::test]
 async fn exports_hold_every_row_in_each_format() {
     let (app, _) = busy().await;
+    let formula = json!({"userName": "=formula@example.test"});
+    app.client.create(formula).await.expect(201);
     let whole = app.cli_json(["audit", "list"]);
     let rows = whole.as_array().unwrap();
     let export = |format| {
@@ -160,6 +165,10 @@ async fn exports_hold_every_row_in_each_format() {
     assert_eq!(&lines, rows);
     let csv = export("csv");
     assert_eq!(csv.lines().next().unwrap(), KEYS.join(","));
+    assert!(csv.contains(",'=formula@example.test,"), "{csv}");
+    let users = app.cli(["user", "export"]);
+    let users = String::from_utf8(users.stdout).unwrap();
+    assert!(users.contains(",=formula@example.test,"), "{users}");
     let cef = export("cef");
     assert_eq!(cef.lines().count(), rows.len());
     for (line, row) in cef.lines().zip(rows) {
@@ -184,7 +193,7 @@ async fn exports_hold_every_row_in_each_format() {
     let text = std::fs::read_to_string(&file).unwrap();
     assert_eq!(
         actions(&serde_json::from_str(&text).unwrap()),
-        ["user.create"; 3]
+        ["user.create"; 4]
     );
     assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     let again = refused(&app.cli(["audit", "export", name]));
@@ -276,4 +285,133 @@ async fn the_story_of_a_user_is_its_own_and_in_order() {
     for (told, expected) in told.iter().zip(expected) {
         assert!(told.contains(expected), "{told}");
     }
+}
+
+#[tokio::test]
+async fn a_person_is_found_under_each_name_also_when_nothing_is_left() {
+    let app = TestApp::start();
+    let reasons = |rows: &Value| {
+        let rows = rows.as_array().unwrap().iter();
+        rows.map(|row| row["action"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let id = app
+        .client
+        .create(json!({"userName": "ÄNNA@x.test", "externalId": "a"}))
+        .await
+        .expect(201)
+        .id();
+    // Refused, and of nobody who has an id.
+    let taken = json!({"userName": "änna@x.test", "externalId": "b"});
+    app.client.create(taken).await.expect(409);
+    let bela = json!({"userName": "bela@x.test"});
+    let bela = app.client.create(bela).await.expect(201).id();
+    let members = |ids: &[&str]| {
+        let ids: Vec<_> = ids.iter().map(|id| json!({"value": id})).collect();
+        json!({"displayName": "Choir", "members": ids})
+    };
+    let group = app
+        .client
+        .scim("POST", "/Groups", members(&[&id, &bela]))
+        .await
+        .expect(201)
+        .id();
+    let path = format!("/Groups/{group}");
+    let leave = format!("members[value eq \"{id}\"]");
+    let leave = json!({"Operations": [{"op": "remove", "path": leave}]});
+    app.client.scim("PATCH", &path, leave).await.expect(204);
+    app.client
+        .scim("PUT", &path, members(&[&bela]))
+        .await
+        .expect(200);
+    let rename = json!([{"op": "replace", "path": "userName", "value": "anna.lee@x.test"}]);
+    app.client.patch(&id, rename).await.expect(200);
+    let expected = [
+        "user.create",
+        "user.create",
+        "group.create",
+        "group.patch",
+        "user.patch",
+    ];
+    for name in [
+        &*id,
+        "ÄNNA@X.TEST",
+        "änna@x.test",
+        "A\u{308}NNA@x.test",
+        "Anna.Lee@x.test",
+    ] {
+        let listed = app.cli_json(["audit", "list", "--whom", name]);
+        assert_eq!(reasons(&listed), expected, "{name}");
+    }
+    for name in [&*id, "anna.lee@x.test"] {
+        let story = app.cli_json(["user", "show", name]);
+        assert_eq!(reasons(&story["audit"]), expected, "{name}");
+    }
+    // The old name is another's now. Whoever asks by it gets both, who asks by the id one.
+    let other = json!({"userName": "änna@x.test", "externalId": "c"});
+    let other = app.client.create(other).await.expect(201).id();
+    let both = app.cli_json(["audit", "list", "--whom", "änna@x.test"]);
+    assert_eq!(reasons(&both).len(), expected.len() + 1);
+    let story = app.cli_json(["user", "show", &other]);
+    assert_eq!(reasons(&story["audit"]), ["user.create"; 2]);
+
+    app.client.delete(&id).await;
+    let reason = ["--reason", "left the company"];
+    app.cli_json(["user", "delete", &id].into_iter().chain(reason));
+    let gone = [&expected[..], &["user.delete", "account.delete"]].concat();
+    for name in [&*id, "ANNA.LEE@x.test"] {
+        let story = app.cli_json(["user", "show", name]);
+        assert_eq!(reasons(&story["audit"]), gone, "{name}");
+        assert_eq!(story["id"], Value::Null);
+        let listed = app.cli_json(["audit", "list", "--whom", name]);
+        assert_eq!(reasons(&listed), gone, "{name}");
+    }
+    let told = app.cli(["user", "show", &id]);
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(
+        told.contains("not found") && told.contains("account.delete"),
+        "{told}"
+    );
+    // A name that nobody got: it was refused each time.
+    let never = json!({"userName": "zoe@x.test", "active": {"x": 1}});
+    app.client.create(never).await.expect(400);
+    let small = ["profile", "edit", "Default", "--max-users", "0"];
+    app.cli_json(small);
+    let full = json!({"userName": "zoe@x.test"});
+    app.client.create(full).await.expect(403);
+    let story = app.cli_json(["user", "show", "Zoe@x.test"]);
+    assert!(reasons(&story["audit"]).contains(&"user.create".to_owned()));
+}
+
+#[tokio::test]
+async fn a_reader_that_is_slow_holds_no_snapshot() {
+    let (app, _) = busy().await;
+    // More than a pipe holds.
+    let large = "x".repeat(100_000);
+    for number in 0..4 {
+        let user = json!({"userName": format!("p{number}@x.test"), "title": large});
+        app.client.create(user).await.expect(201);
+    }
+    let mut child = app
+        .command(["audit", "list", "--json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    // It has begun to write, and writes no more than the pipe takes.
+    let mut begun = [0];
+    std::io::Read::read_exact(&mut stdout, &mut begun).unwrap();
+    let wal = app.database().with_extension("db-wal");
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    app.client
+        .create(json!({"userName": "late@x.test"}))
+        .await
+        .expect(201);
+    while wal.metadata().is_ok_and(|wal| wal.len() > 0) {
+        assert!(std::time::Instant::now() < deadline, "the WAL is held");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(child.try_wait().unwrap().is_none(), "it still writes");
+    drop(stdout);
+    wait(&mut child, Duration::from_secs(30)).expect("an end");
 }

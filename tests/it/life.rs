@@ -183,6 +183,17 @@ async fn names_that_differ_in_letter_case_alone_are_one_person() {
 }
 
 #[tokio::test]
+async fn an_account_has_a_name_of_one_line() {
+    let app = TestApp::start();
+    let name = "A\u{0}n\r\nn\u{1b}[31m<a>\u{85}";
+    let user = json!({"userName": "anna@x.test", "displayName": name});
+    let made = app.client.scim("POST", "/Users", user).await.expect(201);
+    assert_eq!(made.json["displayName"], name, "as sent");
+    let accounts = app.rows("SELECT name FROM accounts", []);
+    assert_eq!(accounts[0]["name"], "A_n__n_[31m_a__");
+}
+
+#[tokio::test]
 async fn two_names_of_one_account_are_a_conflict_that_names_the_other() {
     let app = TestApp::start();
     let user = json!({"userName": "a?b@x.test"});

@@ -172,3 +172,24 @@ async fn a_resource_does_not_grow_past_one_mebibyte() {
     let id = json!({"op": "replace", "path": "externalId", "value": "x".repeat(1024)});
     patch(&path, id).await.expect_error(400, "tooMany");
 }
+
+#[tokio::test]
+async fn a_file_that_may_not_grow_is_503() {
+    let app = TestApp::start();
+    let made = app.client.create(json!({"userName": "anna@example.test"}));
+    let made = made.await.expect(201);
+    let pid = rustix::process::Pid::from_raw(app.pid().cast_signed());
+    let limit = |current| rustix::process::Rlimit {
+        current,
+        maximum: None,
+    };
+    let resource = rustix::process::Resource::Fsize;
+    rustix::process::prlimit(pid, resource, limit(Some(64 * 1024))).unwrap();
+    let title = "x".repeat(256 * 1024);
+    let user = json!({"userName": "bela@example.test", "title": title});
+    app.client.create(user.clone()).await.expect(503);
+    let path = format!("/Users/{}", made.id());
+    app.client.get(&path).await.expect(200);
+    rustix::process::prlimit(pid, resource, limit(None)).unwrap();
+    app.client.create(user).await.expect(201);
+}

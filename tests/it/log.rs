@@ -207,3 +207,103 @@ fn the_journal_is_told_the_priority_and_nobody_else() {
         assert!(log.lines().all(|line| line.starts_with(begin)), "{log}");
     }
 }
+
+/// A server whose log goes to `stderr`.
+fn logging_to(stderr: impl Into<Stdio>) -> TestApp {
+    TestApp::on(Home::new(), |command| {
+        command.stderr(stderr);
+    })
+}
+
+/// Requests of several kinds, more than a pipe has room for lines.
+async fn answered(app: &TestApp) {
+    let user = json!({"userName": "anna@x.test"});
+    let made = app.client.create(user).await.expect(201);
+    let path = format!("/Users/{}", made.id());
+    for _ in 0..500 {
+        app.client.get(&path).await.expect(200);
+    }
+}
+
+/// SIGTERM, and an end in order.
+fn stopped(mut app: TestApp) {
+    app.stop();
+    let wal = app.database().with_extension("db-wal");
+    assert!(!wal.exists());
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_written_harms_nobody() {
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let app = logging_to(full.unwrap());
+    answered(&app).await;
+    stopped(app);
+
+    let (reader, writer) = std::io::pipe().unwrap();
+    let app = logging_to(writer);
+    drop(reader);
+    answered(&app).await;
+    stopped(app);
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_harms_nobody() {
+    let (_reader, writer) = std::io::pipe().unwrap();
+    let app = logging_to(writer);
+    answered(&app).await;
+    stopped(app);
+
+    // Whoever reads after all finds whole lines, to the end.
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut app = logging_to(writer);
+    answered(&app).await;
+    app.terminate();
+    let lines: Vec<_> = BufReader::new(reader).lines().collect();
+    let lines: Vec<_> = lines.into_iter().map(Result::unwrap).collect();
+    assert_eq!(app.wait().code(), Some(0));
+    assert!(lines.len() > 500, "{}", lines.len());
+    assert!(lines.iter().all(|line| line.starts_with("20")));
+    assert!(lines.last().unwrap().ends_with("closed"));
+}
+
+#[test]
+fn a_ready_line_that_cannot_be_written_is_an_error() {
+    let home = Home::new();
+    let ports = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let child = home
+        .command(["serve"].into_iter().chain(ports))
+        .stdout(full.unwrap())
+        .stderr(Stdio::piped())
+        .spawn();
+    let output = child.unwrap().wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let last = said.lines().last().unwrap();
+    assert!(
+        last.starts_with("scimlite: cannot write to stdout"),
+        "{said}"
+    );
+    assert!(!home.database().with_extension("db-wal").exists());
+}
+
+#[tokio::test]
+async fn a_failure_is_in_the_log_once() {
+    let mut app = TestApp::start();
+    app.client.get("/Users").await.expect(200);
+    let lock = rusqlite::Connection::open(app.database()).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let user = json!({"userName": "anna@example.test"});
+    let failed = app.client.create(user).await.expect(503);
+    drop(lock);
+    app.stop();
+    let log = app.stderr();
+    let errors = log.lines().filter(|line| line.contains(" ERROR "));
+    // When tokens were used last is a matter of its own.
+    let errors: Vec<_> = errors
+        .filter(|line| !line.contains("tried again"))
+        .collect();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(errors[0].contains(failed.request_id()), "{errors:?}");
+    assert!(errors[0].contains("locked"), "{errors:?}");
+}

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::app::TestApp;
 use crate::cli::refused;
-use crate::db::age;
+use crate::db::{age, rechained};
 use crate::home::Home;
 
 /// Sets keys of the section `audit` in the configuration.
@@ -56,6 +56,29 @@ fn what_was_done_to_the_file_is_named() {
             (&json!(false), &json!(bad)),
             "{harm}"
         );
+    }
+}
+
+#[test]
+fn a_pruning_that_does_not_say_what_it_removed_is_named() {
+    let home = Home::new();
+    age(&home.database(), "-40 days");
+    home.cli_json(["audit", "prune", "--older-than", "39"]);
+    // Whoever does this knows how the chain is made.
+    for changes in [
+        "'x'",
+        "'{}'",
+        "NULL",
+        "x'ff'",
+        "replace(changes, '3', '\"3\"')",
+    ] {
+        home.sql(&format!(
+            "UPDATE audit SET changes = CAST({changes} AS TEXT) WHERE action = 'audit.prune'"
+        ));
+        rechained(&home.database());
+        let output = home.cli(["audit", "verify", "--json"]);
+        let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(said["bad_seq"], 4, "{changes}: {said}");
     }
 }
 
@@ -163,5 +186,35 @@ async fn the_server_prunes_what_is_older_than_it_keeps_and_so_does_the_command()
     for days in ["0", "-1", "x"] {
         let output = app.cli(["audit", "prune", "--older-than", days]);
         assert_eq!(output.status.code(), Some(2), "{days}");
+    }
+}
+
+#[tokio::test]
+async fn the_log_of_the_server_is_a_file_of_anchors() {
+    for format in ["text", "logfmt", "json"] {
+        let setting = format!("format = \"{format}\"");
+        let mut app = TestApp::configured(&[("#format = \"text\"", &setting)]);
+        app.client
+            .create(json!({"userName": "anna@example.test"}))
+            .await
+            .expect(201);
+        app.stop();
+        let log = app.data().join("server.log");
+        std::fs::write(&log, app.stderr()).unwrap();
+        let log = log.to_str().unwrap();
+        let verify = ["audit", "verify", "--anchor", log];
+        let proof = app.cli_json(verify);
+        assert_eq!(proof["anchors"], 2, "{format}: {proof}");
+        let cut = "DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit);
+                   UPDATE appliance SET (audit_seq, audit_hash) = (SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1)";
+        app.sql(cut);
+        app.cli_json(["audit", "verify"]);
+        let stderr = refused(&app.cli(verify));
+        let last = proof["seq"].as_i64().unwrap();
+        assert!(
+            stderr.contains(&format!("row {last} ")),
+            "{format}: {stderr}"
+        );
+        app.resume();
     }
 }

@@ -385,6 +385,30 @@ async fn the_account_has_a_name_whatever_was_sent() {
 }
 
 #[tokio::test]
+async fn from_what_an_account_is_named_is_told_when_it_changes() {
+    let app = TestApp::start();
+    let made = app.client.create(json!({"userName": "anna@x.test"})).await;
+    let id = made.expect(201).id();
+    for (path, value, told) in [
+        ("title", "Major", None),
+        ("userName", "bela@x.test", None),
+        ("name.givenName", "Anna", Some("named by name.givenName")),
+        ("name.givenName", "Bela", None),
+        ("displayName", "Anna", None),
+        ("title", "Captain", None),
+        ("displayName", "", Some("named by name.givenName")),
+    ] {
+        let change = json!([{"op": "replace", "path": path, "value": value}]);
+        let answer = app.client.patch(&id, change).await.expect(200);
+        let reason = reason(&app, &answer);
+        match told {
+            None => assert!(!reason.contains("named by"), "{path}: {reason}"),
+            Some(told) => assert!(reason.contains(told), "{path}: {reason}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_change_of_names_changes_the_account_and_not_the_id() {
     let app = TestApp::start();
     let id = app

@@ -190,3 +190,27 @@ fn without_tokens_nothing_secret_is_made() {
     assert!(made["secret_token"].is_null() && made["tenant_url"].is_string());
     assert_eq!(home.cli_json(["token", "list"]), json!([]));
 }
+
+#[tokio::test]
+async fn snapshots_that_cannot_be_seen_hide_nothing_else() {
+    let home = Home::new();
+    let file = home.beside("file");
+    std::fs::write(&file, "").unwrap();
+    let directory = file.join("snapshots").display().to_string();
+    home.configure("backup", "dir", &format!("{directory:?}"));
+    let app = TestApp::on(home, |_| {});
+    let shown = status(&app, 1);
+    assert_eq!(findings(&shown), [("backup", "fail")]);
+    assert_eq!(shown["last_snapshot"], Value::Null);
+    let said = shown["findings"][0]["text"].as_str().unwrap();
+    assert!(said.contains(&directory), "{said}");
+    let admin = app.admin_client();
+    let metrics = admin.exchange("GET", "/metrics", &[], None).await.unwrap();
+    let text = metrics.json.as_str().unwrap();
+    assert_eq!(metrics.status, 200, "{text}");
+    assert!(text.contains("scimlite_audit_seq"), "{text}");
+    assert!(
+        !text.contains("scimlite_snapshot_last_timestamp_seconds "),
+        "{text}"
+    );
+}

@@ -14,6 +14,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned, crypto};
 
+use crate::admin::Admin;
 use crate::app::TestApp;
 
 /// How long a message may take on a busy machine, a wait between two attempts included.
@@ -275,4 +276,71 @@ async fn an_outage_and_a_restart_lose_nothing() {
 async fn create_more(app: &TestApp) {
     let missing = app.client.scim("DELETE", "/Users/nobody", Value::Null);
     missing.await.expect(404);
+}
+
+#[tokio::test]
+async fn what_a_receiver_took_and_never_read_comes_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = forwarding(&format!("tcp://localhost:{}", address.port()), &[]);
+    let (hung, _) = listener.accept().unwrap();
+    create(&app, "anna").await;
+    // Its kernel takes everything, so the rows count as received in the end.
+    let noted = "SELECT seq FROM forwarding WHERE seq >= (SELECT max(seq) FROM audit)";
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while app.rows(noted, []).is_empty() {
+        assert!(std::time::Instant::now() < deadline, "{}", app.stderr());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // With something unread in it, a connection ends in a reset.
+    drop(hung);
+    let heard = receiver(listener);
+    all(&app, &heard, 0);
+}
+
+#[tokio::test]
+async fn a_row_that_was_altered_goes_on_its_way_and_stops_no_other() {
+    let mut app = TestApp::start();
+    create(&app, "anna").await;
+    create(&app, "bela").await;
+    app.stop();
+    let good = std::fs::read(app.database()).unwrap();
+    app.sql(
+        "UPDATE audit SET changes = 'not json', mapping = '', reason = CAST(x'61ff62' AS TEXT), status = -1
+         WHERE action = 'user.create' AND target_name = 'anna@x.test'",
+    );
+    let altered = "SELECT seq FROM audit WHERE changes = 'not json'";
+    let altered = app.row(altered, [])["seq"].as_i64().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    app.configure("audit", "syslog", &format!("\"tcp://localhost:{port}\""));
+    app.resume();
+    let heard = receiver(listener);
+    let messages = all(&app, &heard, 0);
+    let message = messages.iter().find(|message| seq(message) == altered);
+    let sent = row(message.unwrap());
+    let admin = Admin::new(&app).await;
+    let shown = admin.get("/audit?limit=1000").await.expect(200);
+    let shown = shown.json["items"].clone();
+    let story = app.cli_json(["user", "show", "anna@x.test"])["audit"].clone();
+    for rows in [
+        app.cli_json(["audit", "list"]),
+        app.cli_json(["audit", "export"]),
+        shown,
+        story,
+        json!([sent]),
+    ] {
+        let rows = rows.as_array().unwrap();
+        let found = rows.iter().find(|row| row["seq"] == altered).unwrap();
+        assert_eq!(found["changes"], "not json");
+        assert_eq!(found["mapping"], "");
+        assert_eq!(found["reason"], "a\u{fffd}b");
+        assert_eq!(found["status"], -1);
+    }
+    let proof = app.cli(["audit", "verify", "--json"]);
+    let proof: Value = serde_json::from_slice(&proof.stdout).unwrap();
+    assert_eq!(proof["bad_seq"], altered);
+    app.stop();
+    std::fs::write(app.database(), good).unwrap();
+    app.resume();
 }

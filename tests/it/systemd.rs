@@ -1,8 +1,10 @@
 //! As systemd runs the server: what it is told, and sockets that it opened.
 
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixDatagram;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -71,6 +73,59 @@ fn it_is_told_of_the_start_a_reload_and_the_stop() {
     app.terminate();
     assert!(manager.told().starts_with("STOPPING=1\n"));
     assert_eq!(app.wait().code(), Some(0));
+}
+
+#[test]
+fn a_socket_without_a_file_is_told_too() {
+    let name = format!("scimlite-test-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).unwrap();
+    let manager = Manager {
+        directory: TempDir::new().unwrap(),
+        socket: UnixDatagram::bind_addr(&address).unwrap(),
+    };
+    let app = TestApp::on(Home::new(), |command| {
+        command.env("NOTIFY_SOCKET", format!("@{name}"));
+    });
+    let scim = app.ready["scim"].as_str().unwrap();
+    assert_eq!(manager.told(), format!("READY=1\nSTATUS=serving {scim}\n"));
+}
+
+/// Whether a process has a handler for the signal of this number.
+fn handles(pid: u32, signal: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = u64::from_str_radix(caught.unwrap().trim(), 16).unwrap();
+    caught & 1 << (signal - 1) != 0
+}
+
+#[test]
+fn a_reload_while_it_starts_is_no_end() {
+    let home = Home::new();
+    // The row of the start has to wait for this lock.
+    let other = rusqlite::Connection::open(home.database()).unwrap();
+    other
+        .execute_batch("PRAGMA journal_mode = WAL; BEGIN IMMEDIATE")
+        .unwrap();
+    let ports = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+    let mut child = home
+        .command(["serve"].into_iter().chain(ports))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let (id, hangup) = (child.id().to_string(), 1);
+    let deadline = std::time::Instant::now() + Duration::from_secs(8);
+    while !handles(child.id(), hangup) && std::time::Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Command::new("kill").args(["-HUP", &id]).status().unwrap();
+    other.execute_batch("ROLLBACK").unwrap();
+    let mut ready = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut ready).unwrap();
+    assert!(ready.contains("ready"), "{:?}", child.wait());
+    Command::new("kill").args(["-TERM", &id]).status().unwrap();
+    assert_eq!(wait(&mut child, TOLD).unwrap().code(), Some(0));
 }
 
 #[test]

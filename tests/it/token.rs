@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::admin::Admin;
 use crate::app::TestApp;
 use crate::cli::refused;
 use crate::client::Client;
@@ -229,13 +230,63 @@ async fn no_secret_is_written_anywhere() {
     // A wrong secret is as sensitive: it may be a right one with a typing mistake.
     let mistyped = format!("slt_{}_mistypedsecret", text(&token, "id"));
     assert_eq!(status(&app.client.with_token(mistyped.as_str())).await, 401);
-    for token in [
+    let well_shaped = format!("slt_{}_{}", text(&token, "id"), "w".repeat(40));
+    assert_eq!(
+        status(&app.client.with_token(well_shaped.as_str())).await,
+        401
+    );
+    let rotated = app.cli_json(["token", "rotate", text(&token, "id")]);
+    let body = json!({"name": "made over the API", "scope": "read"});
+    let admin = Admin::new(&app).await;
+    let made = admin.call("POST", "/tokens", body).await.expect(201).json;
+    let tokens = [
         text(&token, "token"),
+        text(&rotated, "token"),
+        text(&made, "token"),
         app.told("secret_token"),
         app.told("admin_token"),
         &mistyped,
-    ] {
+        &well_shaped,
+    ];
+    for token in tokens {
+        for (method, path) in [
+            ("POST", format!("/{token}")),
+            ("DELETE", format!("/Users/{token}")),
+            ("GET", format!("/Groups/{token}?filter={token}")),
+            ("PUT", format!("/Users/{token}/{token}")),
+        ] {
+            let body = match method {
+                "PUT" | "POST" => json!({"userName": "anna@example.test"}),
+                _ => Value::Null,
+            };
+            let answer = app.client.scim(method, &path, body).await;
+            assert!(answer.status >= 400, "{method} {path}");
+        }
+        let bulk = json!({"Operations": [{"method": "DELETE", "path": format!("/Users/{token}")}]});
+        app.client.scim("POST", "/Bulk", bulk).await.expect(200);
+        for (method, path) in [
+            ("DELETE", format!("/tokens/{token}")),
+            ("GET", format!("/accounts/{token}")),
+            ("POST", format!("/accounts/{token}/preserve")),
+            ("POST", format!("/{token}")),
+        ] {
+            let answer = admin.call(method, &path, Value::Null).await;
+            assert!(answer.status >= 400, "{method} {path}");
+        }
+        refused(&app.cli(["token", "revoke", token]));
+    }
+    let exports: Vec<_> = ["json", "jsonl", "csv", "cef"]
+        .into_iter()
+        .map(|format| app.cli(["audit", "export", "--format", format]).stdout)
+        .chain([app.cli(["audit", "list"]).stdout])
+        .map(|export| String::from_utf8(export).unwrap())
+        .collect();
+    assert!(exports[0].contains(&format!("slt_{}_…", text(&token, "id"))));
+    for token in tokens {
         let secret = token.splitn(3, '_').nth(2).unwrap();
+        for export in &exports {
+            assert!(!export.contains(secret), "a secret in an export");
+        }
         for (path, content) in app.files() {
             let found = content
                 .windows(secret.len())

@@ -47,6 +47,43 @@ async fn a_disk_that_fails_costs_nothing_acknowledged() {
     Truth::default().holds(&app, &acknowledged);
 }
 
+/// The status of a probe of the admin listener.
+async fn probe(app: &TestApp, path: &str) -> u16 {
+    let admin = app.admin_client();
+    admin.exchange("GET", path, &[], None).await.unwrap().status
+}
+
+#[tokio::test]
+async fn ready_is_who_can_make_changes() {
+    let shim = Shim::new(Orders::default());
+    let app = TestApp::on(Home::new(), |command| shim.under(command));
+    for (write_error, sync_error) in [(ENOSPC, 0), (EROFS, 0), (0, EIO)] {
+        assert_eq!(probe(&app, "/readyz").await, 200);
+        assert!(app.cli(["status"]).status.success());
+        shim.tell(Orders {
+            write_error,
+            sync_error,
+            ..Orders::default()
+        });
+        refused(&app).await;
+        for _ in 0..3 {
+            assert_eq!(probe(&app, "/readyz").await, 503);
+        }
+        assert_eq!(probe(&app, "/healthz").await, 200);
+        let status = app.cli(["status"]);
+        assert_eq!(status.status.code(), Some(1));
+        let shown = String::from_utf8(status.stdout).unwrap();
+        assert!(
+            shown.contains("the database does not take writes"),
+            "{shown}"
+        );
+        // It comes back without anybody who writes.
+        shim.tell(Orders::default());
+        until(async || probe(&app, "/readyz").await == 200).await;
+        recovered(&app).await;
+    }
+}
+
 /// Waits until a write is refused, as it has to be: 503 and when to come back.
 async fn refused(app: &TestApp) {
     until(async || {

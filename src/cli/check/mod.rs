@@ -1,7 +1,7 @@
 //! `scimlite check`: everything that can be known before a start, all of it in one run.
 
 mod certificate;
-mod system;
+pub mod system;
 
 use anyhow::bail;
 use clap::Args;

@@ -8,9 +8,8 @@ use std::path::Path;
 use super::{Finding, Verdict};
 use crate::cli::lock;
 use crate::config::{Config, FILE_NAME};
+use crate::store::disk::{self, RESERVE};
 
-/// Free space below which the server should not run: the WAL of a busy hour, with room to delete something.
-const LEAST_FREE: u64 = 64 * 1024 * 1024;
 /// Copies of the database that fit into the free space of a sound machine: a backup, and a restore beside it.
 const COPIES: u64 = 2;
 
@@ -56,16 +55,20 @@ pub fn space(config: &Config) -> Finding {
         .filter_map(|file| Some(file.metadata().ok()?.len()))
         .sum::<u64>();
     let data = config.data_dir.display();
-    let free = match rustix::fs::statvfs(&config.data_dir) {
-        Ok(found) => found.f_bavail.saturating_mul(found.f_frsize),
+    let free = match disk::free(&config.data_dir) {
+        Ok(Some(free)) => free,
+        Ok(None) => {
+            let text = format!("the file system of {data} does not tell how much is free");
+            return Finding::new("space", Verdict::Ok, text);
+        }
         Err(error) => {
             let text = format!("cannot tell how much is free in {data}: {error}");
             return Finding::new("space", Verdict::Fail, text);
         }
     };
     let verdict = match free {
-        free if free < LEAST_FREE => Verdict::Fail,
-        free if free < LEAST_FREE + COPIES.saturating_mul(size) => Verdict::Warn,
+        free if free < RESERVE => Verdict::Fail,
+        free if free < RESERVE + COPIES.saturating_mul(size) => Verdict::Warn,
         _ => Verdict::Ok,
     };
     let mebibytes = |bytes: u64| bytes.div_ceil(1024 * 1024);

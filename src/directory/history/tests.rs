@@ -377,6 +377,57 @@ async fn an_anchor_finds_a_chain_that_was_cut_or_written_anew_together_with_its_
 }
 
 #[tokio::test]
+async fn of_two_anchors_of_one_number_each_has_to_be_in_the_chain() {
+    let world = World::new();
+    let head = world.directory.head().unwrap();
+    let other = Link {
+        hash: "1".repeat(64),
+        ..head.clone()
+    };
+    for anchors in [[head.clone(), other.clone()], [other, head.clone()]] {
+        let found = world.directory.verify_audit(anchors.to_vec()).await;
+        assert_eq!(found.unwrap().unwrap_err().seq, head.seq, "{anchors:?}");
+    }
+}
+
+#[tokio::test]
+async fn pruning_does_not_vouch_for_a_beginning_that_was_cut() {
+    for pruned_before in [false, true] {
+        let world = World::new();
+        let directory = &world.directory;
+        let admin = Origin::command_line();
+        for _ in 0..5 {
+            directory.remove("nobody").await.unwrap_err();
+        }
+        world.wait(SignedDuration::from_hours(48));
+        for _ in 0..5 {
+            directory.remove("nobody").await.unwrap_err();
+        }
+        if pruned_before {
+            directory.prune_audit(&admin, 1).await.unwrap();
+        }
+        world.wait(SignedDuration::from_hours(48));
+        let first = directory.verify_audit(Vec::new()).await.unwrap().unwrap();
+        let first = first.pruned.seq + 1;
+        let hand = Connection::open(world.path()).unwrap();
+        hand.execute_batch(&format!(
+            "UPDATE appliance SET (pruned_seq, pruned_hash) = (SELECT seq, hash FROM audit WHERE seq = {first} + 2);
+             DELETE FROM audit WHERE seq <= {first} + 2"
+        ))
+        .unwrap();
+        let cut = directory.verify_audit(Vec::new()).await.unwrap();
+        assert_eq!(cut.unwrap_err().seq, first);
+        let refused = directory.prune_audit(&admin, 1).await.unwrap_err();
+        assert!(
+            refused.to_string().contains(&format!("row {first} ")),
+            "{refused}"
+        );
+        let still = directory.verify_audit(Vec::new()).await.unwrap();
+        assert_eq!(still.unwrap_err().seq, first);
+    }
+}
+
+#[tokio::test]
 async fn pruning_leaves_what_can_be_proved_and_who_preserved_whom() {
     let world = World::new();
     let directory = &world.directory;

@@ -48,7 +48,7 @@ fn trees(leaf: impl Strategy<Value = Filter> + 'static) -> impl Strategy<Value =
 
 fn attr_path(urn: Option<&str>, name: String) -> AttrPath {
     AttrPath {
-        urn: urn.map(str::to_owned),
+        urn: urn.map(Into::into),
         name,
         sub: None,
     }

@@ -2,12 +2,14 @@
 //! may read them all. What is wanted of them is told as a list of changes by id, for the store to carry out in order
 //! (C-96..C-105).
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::{Operation, Patch};
 use crate::scim::filter::Filter;
 use crate::scim::path::{AttrPath, Path};
-use crate::scim::resource::{Change, coerce, distinct};
+use crate::scim::resource::{Change, coerce, distinct, is_empty, lists_none};
 use crate::scim::schema::{Attribute, Place, ResourceType, Schemas};
 use crate::scim::{Error, Object, ScimType};
 
@@ -94,18 +96,25 @@ impl Split {
                 self.members.push(MemberChange::Replace(all));
             }
             (None, Change::Remove(None)) => self.members.push(MemberChange::Clear),
-            // A list, also an empty one, never means all (C-101, T-05).
+            // A value, also an empty one, never means all (C-101, T-05).
+            (None, change) if change.removes_none() => self.skipped.push(lists_none(attribute)),
             (None, Change::Remove(Some(value))) => {
                 let listed = self.read(attribute, None, value)?;
                 self.members.push(MemberChange::Remove(listed));
             }
-            (Some(filter), Change::Remove(_)) => {
-                let ids = ids(&filter, attribute).ok_or_else(|| {
+            (Some(filter), Change::Remove(value)) => {
+                let mut ids = ids(&filter, attribute).ok_or_else(|| {
                     Error::new(
                         ScimType::InvalidFilter,
                         "a member is removed by its value: members[value eq \"id\"]",
                     )
                 })?;
+                // T-06. An empty value beside a filter says nothing.
+                if let Some(value) = value.filter(|value| !is_empty(value)) {
+                    let listed: HashSet<_> =
+                        self.read(attribute, None, value)?.into_iter().collect();
+                    ids.retain(|id| listed.contains(id));
+                }
                 self.members.push(MemberChange::Remove(ids));
             }
             (Some(filter), Change::Add(value)) => {
@@ -215,10 +224,22 @@ mod tests {
             (
                 "C-98 and C-101",
                 json!([{"op": "Remove", "path": "members", "value": [{"$ref": null, "value": "U1"}]},
-                   {"op": "Remove", "path": "members", "value": []}]),
+                   {"op": "Remove", "path": "members", "value": []},
+                   {"op": "Remove", "path": "members", "value": ""},
+                   {"op": "Remove", "path": "members", "value": null}]),
+                vec![MemberChange::Remove(ids(&["U1"]))],
+                "g",
+                ids(&["members (a removal that lists none)"]),
+            ),
+            (
+                "T-06",
+                json!([{"op": "remove", "path": "members[value eq \"U1\"]", "value": [{"value": "U2"}]},
+                   {"op": "remove", "path": "members[value eq \"U1\" or value eq \"U2\"]", "value": [{"value": "U2"}]},
+                   {"op": "remove", "path": "members[value eq \"U3\"]", "value": null}]),
                 vec![
-                    MemberChange::Remove(ids(&["U1"])),
                     MemberChange::Remove(vec![]),
+                    MemberChange::Remove(ids(&["U2"])),
+                    MemberChange::Remove(ids(&["U3"])),
                 ],
                 "g",
                 vec![],

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{Operation, Patch};
 use crate::scim::json::take;
 use crate::scim::path::Path;
-use crate::scim::resource::{Change, Naming, entries};
+use crate::scim::resource::{Change, Naming, entries, limit_names};
 use crate::scim::schema::{ResourceType, Schemas};
 use crate::scim::{Error, Object, ScimType};
 
@@ -42,6 +42,7 @@ pub fn parse(body: Value, resource_type: ResourceType, schemas: &Schemas) -> Res
             return Err(syntax("an operation must be an object"));
         };
         read(operation, &mut operations, resource_type, schemas)?;
+        limit_names(operations.len())?;
     }
     Ok(Patch { operations })
 }
@@ -87,7 +88,7 @@ fn read(
         }
         (Some(text), value) => {
             operations.push(Operation {
-                path: Path::parse(&text, resource_type, schemas)?,
+                path: Path::name(&text, resource_type, schemas)?,
                 change: op.change(value),
                 naming: Naming::Path,
             });
@@ -105,12 +106,11 @@ fn read(
 }
 
 impl Op {
-    /// A removal with the value `null` is one without a value.
     fn change(self, value: Option<Value>) -> Change {
         match self {
             Self::Add => Change::Add(value.unwrap_or_default()),
             Self::Replace => Change::Replace(value.unwrap_or_default()),
-            Self::Remove => Change::Remove(value.filter(|value| !value.is_null())),
+            Self::Remove => Change::Remove(value),
         }
     }
 }

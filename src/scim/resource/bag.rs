@@ -1,6 +1,8 @@
 //! A bag of attributes, which is a body or the value of a PATCH operation without a path, taken apart into one entry
 //! an attribute: dotted keys, keys with a URN, objects under a URN (C-22, C-50, T-07).
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::value::is_empty;
@@ -12,16 +14,22 @@ use crate::scim::{Error, Object, ScimType};
 /// long one with many attributes would fill the memory.
 const MAX_URN: usize = 255;
 
+/// Attributes that one request may name. Entra sends a hundred at the most; each takes many times the memory of its
+/// bytes in the body, and one that is skipped is named with its URN.
+pub(super) const MAX_NAMES: usize = 10_000;
+
 /// The attributes of `bag` with their values, in its order. An extension that is no object stands under its own path.
-/// Keys that are no path stand under their own name: it is unknown, and skipped like every unknown one.
+/// Keys that are no path stand under their own name: it is unknown, and skipped like every unknown one. More than
+/// [`MAX_NAMES`] are `tooMany`.
 pub(in crate::scim) fn entries(
     bag: Object,
     resource_type: ResourceType,
     schemas: &Schemas,
 ) -> Result<Vec<(Path, Value)>, Error> {
-    let mut entries = Vec::with_capacity(bag.len());
+    let mut entries = Vec::new();
     let core = schemas.core(resource_type).urn.as_ref();
     for (key, value) in bag {
+        limit_names(entries.len() + value.as_object().map_or(1, Object::len))?;
         if key.eq_ignore_ascii_case(core) {
             match value {
                 Value::Object(inner) => extend(&mut entries, core, inner, resource_type, schemas),
@@ -45,6 +53,17 @@ pub(in crate::scim) fn entries(
     Ok(entries)
 }
 
+/// Refuses what names more attributes than one request can sensibly change.
+pub(in crate::scim) fn limit_names(names: usize) -> Result<(), Error> {
+    if names > MAX_NAMES {
+        return Err(Error::new(
+            ScimType::TooMany,
+            format!("one request can name {MAX_NAMES} attributes at the most"),
+        ));
+    }
+    Ok(())
+}
+
 /// That an extension has a value which is no object.
 pub(super) fn not_an_object(urn: &str) -> Error {
     Error::new(ScimType::InvalidValue, format!("{urn} must be an object"))
@@ -61,11 +80,12 @@ fn extend(
         || schemas
             .extensions(resource_type)
             .any(|schema| schema.urn.eq_ignore_ascii_case(urn));
+    let shared = Arc::<str>::from(urn);
     for (name, value) in inner {
         let path = if described && name.contains(['.', '[']) {
             path(&format!("{urn}:{name}"), resource_type, schemas)
         } else {
-            named(Some(urn), name)
+            named(Some(Arc::clone(&shared)), name)
         };
         entries.push((path, value));
     }
@@ -75,12 +95,12 @@ fn path(key: &str, resource_type: ResourceType, schemas: &Schemas) -> Path {
     if !key.contains([':', '.', '[']) {
         return named(None, key.to_owned());
     }
-    Path::parse(key, resource_type, schemas).unwrap_or_else(|_| named(None, key.to_owned()))
+    Path::name(key, resource_type, schemas).unwrap_or_else(|_| named(None, key.to_owned()))
 }
 
-fn named(urn: Option<&str>, name: String) -> Path {
+fn named(urn: Option<Arc<str>>, name: String) -> Path {
     Path::Attribute(AttrPath {
-        urn: urn.map(str::to_owned),
+        urn,
         name,
         sub: None,
     })

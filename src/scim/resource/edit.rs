@@ -26,7 +26,7 @@ pub(in crate::scim) enum Change {
     Add(Value),
     /// Sets a single value or a whole list.
     Replace(Value),
-    /// Takes away everything, or only the values that are listed.
+    /// Takes away everything, or only the values that are listed; of a list nothing, where none is.
     Remove(Option<Value>),
 }
 
@@ -179,6 +179,10 @@ impl<'a> Editor<'a> {
                 }
             },
         };
+        if attribute.multi_valued && part.filter.is_none() && change.removes_none() {
+            self.skip(urn, lists_none(attribute));
+            return Ok(());
+        }
         let old = self.take(urn, attribute.name);
         self.work.spend(old.as_ref().map_or(1, weight_of))?;
         let fixed = (attribute.required || attribute.name == ACTIVE)
@@ -339,6 +343,17 @@ impl Change {
             Self::Remove(_) => true,
         }
     }
+
+    /// Whether this removes the values of a list that are named, and names none. Only a removal without a value is one
+    /// of all (C-100, C-101, T-05).
+    pub fn removes_none(&self) -> bool {
+        matches!(self, Self::Remove(Some(listed)) if is_empty(listed))
+    }
+}
+
+/// What is said of a removal that [removes none](Change::removes_none).
+pub(in crate::scim) fn lists_none(attribute: &Attribute) -> String {
+    format!("{} (a removal that lists none)", attribute.name)
 }
 
 fn loose(old: Option<Value>, change: Change) -> Option<Value> {

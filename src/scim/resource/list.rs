@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::edit::Change;
 use super::same::{Known, Listed, covers, holds, same};
-use super::value::{coerce, coerce_in, elements, given, limit, merge, set, settings};
+use super::value::{coerce, coerce_in, elements, given, is_empty, limit, merge, set, settings};
 use super::work::{Work, text, weight};
 use crate::scim::filter::Filter;
 use crate::scim::schema::Attribute;
@@ -148,10 +148,10 @@ pub(super) fn change_elements(
         }
         (None, Change::Add(value) | Change::Replace(value)) => match given(attribute, value)? {
             Some(given) => given,
-            None => return remove_elements(attribute, list, &matched, None, None, skipped),
+            None => return remove_elements(attribute, list, &matched, None, None, skipped, work),
         },
         (sub, Change::Remove(value)) => {
-            return remove_elements(attribute, list, &matched, sub, value, skipped);
+            return remove_elements(attribute, list, &matched, sub, value, skipped, work);
         }
     };
     let settings = settings(attribute, given, skipped)?;
@@ -190,6 +190,8 @@ pub(super) fn change_elements(
     Ok(())
 }
 
+/// Takes away the elements that the path selects, or their sub-attribute. A value beside the filter selects among them
+/// what it lists (T-06); an empty one says nothing there.
 fn remove_elements(
     attribute: &Attribute,
     list: &mut Vec<Value>,
@@ -197,10 +199,24 @@ fn remove_elements(
     sub: Option<&Attribute>,
     value: Option<Value>,
     skipped: &mut Vec<String>,
+    work: &mut Work,
 ) -> Result<(), Error> {
     let Some(sub) = sub else {
+        let listed = match value {
+            Some(value) if !is_empty(&value) => Some(elements(attribute, value, skipped)?),
+            _ => None,
+        };
+        work.spend(comparisons(
+            list.len(),
+            listed.as_deref().unwrap_or_default(),
+        ))?;
+        let listed = listed.map(|listed| Listed::new(attribute, &listed));
         let mut matched = matched.iter();
-        list.retain(|_| matched.next() != Some(&true));
+        list.retain(|old| {
+            let named = listed.as_ref().zip(old.as_object());
+            let named = named.is_none_or(|(listed, old)| listed.names(old));
+            matched.next() != Some(&true) || !named
+        });
         return Ok(());
     };
     for element in selected(list, matched) {

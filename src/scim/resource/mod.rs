@@ -16,10 +16,11 @@ use std::fmt;
 
 use serde_json::Value;
 
-pub(super) use bag::entries;
-pub(super) use edit::{Change, Editor, Naming};
+pub(super) use bag::{entries, limit_names};
+pub(super) use edit::{Change, Editor, Naming, lists_none};
 pub use render::{Meta, SEGMENT, changes, render, render_text};
 pub use value::coerce;
+pub(super) use value::is_empty;
 
 use super::schema::{ResourceType, Schemas};
 use super::{Error, Object, ScimType};

@@ -287,6 +287,37 @@ fn a_long_urn_is_not_repeated() {
 }
 
 #[test]
+fn a_body_names_only_so_many_attributes() {
+    let names = |count| -> Object { (0..count).map(|n| (format!("a{n}"), n.into())).collect() };
+    let urn = "urn:x:2.0:User";
+    for body in [
+        names(20_000).into(),
+        json!({urn: names(20_000)}),
+        json!({USER_URN: names(20_000)}),
+    ] {
+        assert_eq!(user(with(body)).unwrap_err().kind, ScimType::TooMany);
+    }
+    let entries = entries(
+        json!({urn: names(9_000)}).as_object().unwrap().clone(),
+        ResourceType::User,
+        &table(),
+    )
+    .unwrap();
+    let urns: std::collections::HashSet<_> = entries
+        .iter()
+        .map(|(path, _)| match path {
+            crate::scim::path::Path::Attribute(attr) => attr.urn.as_ref().unwrap().as_ptr(),
+            other => panic!("{other}"),
+        })
+        .collect();
+    assert_eq!(
+        (entries.len(), urns.len()),
+        (9_000, 1),
+        "the URN is there once"
+    );
+}
+
+#[test]
 fn a_body_does_only_so_much_work() {
     let emails: Vec<_> = (0..1_000).map(|n| format!("ü{n}")).collect();
     let mut body = with(json!({"emails": emails}));

@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use crate::scim::json::take;
 use crate::scim::schema::{Attribute, Type};
 use crate::scim::{Error, Object, ScimType};
 
@@ -11,7 +12,7 @@ use crate::scim::{Error, Object, ScimType};
 pub(super) const MAX_VALUES: usize = 1_000;
 
 /// Makes `value` what `attribute` stores, or nothing if it means "absent" (`null`, `""`, `[]`, an object of such).
-/// Booleans may be strings (C-24, T-02), a list may be one value, and a bare string stands for `{"value": …}` (C-23,
+/// Booleans may be strings (C-24, T-02), a list may be one value and a value a list of one, and a bare string stands for `{"value": …}` (C-23,
 /// C-104, T-09). Of several primary values the first stays so (RFC 7643 §2.4). Names of unknown sub-attributes go to
 /// `skipped`; a value of another type is `invalidValue`.
 pub fn coerce(
@@ -37,7 +38,12 @@ pub(super) fn coerce_in(
         let list = elements.into_iter().map(Value::Object).collect();
         return Ok(Some(Value::Array(list)).filter(|list| !is_empty(list)));
     }
+    let value = match attribute.ty {
+        Type::Complex => value,
+        _ => unwrapped(value),
+    };
     match (attribute.ty, value) {
+        (_, value) if is_empty(&value) => Ok(None),
         (Type::Complex, value) => {
             let mut object = Object::new();
             if let Some(given) = given(attribute, value)? {
@@ -63,6 +69,31 @@ pub(super) fn coerce_in(
         (_, Value::String(text)) => Ok(Some(text.into())),
         _ => Err(mistyped(parent, attribute, "a string")),
     }
+}
+
+/// A simple value out of a list of one, where it may be an element, `{"$ref": null, "value": …}`: so older dialects of
+/// Entra send every value of a PATCH.
+fn unwrapped(value: Value) -> Value {
+    let Value::Array(mut values) = value else {
+        return value;
+    };
+    match (values.pop(), values.is_empty()) {
+        (Some(Value::Object(mut element)), true) if is_reference(&element) => {
+            take(&mut element, "value").unwrap_or_default()
+        }
+        (Some(one), true) => one,
+        (last, _) => {
+            values.extend(last);
+            Value::Array(values)
+        }
+    }
+}
+
+/// Whether an element holds nothing beside its `value` but a `$ref`.
+fn is_reference(element: &Object) -> bool {
+    element
+        .keys()
+        .all(|name| name.eq_ignore_ascii_case("value") || name == "$ref")
 }
 
 /// The elements of a list, one at the most primary.
@@ -169,7 +200,7 @@ pub(super) fn set(object: &mut Object, settings: &Object) {
 }
 
 /// Whether a value means that there is none (RFC 7643 §2.5, C-21, C-64).
-pub(super) fn is_empty(value: &Value) -> bool {
+pub(in crate::scim) fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::String(text) => text.is_empty(),

@@ -23,6 +23,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderMap};
 use hyper::{Method, Request, Response};
 use serde_json::json;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::{self, Failure, Reply};
@@ -70,6 +71,7 @@ pub struct Admin {
     metrics: Arc<Metrics>,
     table: Table,
     work: Work,
+    stopping: watch::Receiver<bool>,
 }
 
 impl Handler for Admin {
@@ -85,7 +87,7 @@ impl Handler for Admin {
                 .begin(&request, peer, probe.map(|probe| (probe, None)));
             begun.line.quiet = true;
             let answer = timeout_at(begun.deadline, self.supervise(probe, request.method())).await;
-            return begun.finish(answer, problem::reply);
+            return begun.finish(answer, problem::reply).await;
         };
         let found = self.table.find(below, request.method());
         let label = found.as_ref().ok().map(Found::label);
@@ -95,19 +97,21 @@ impl Handler for Admin {
         let (client, deadline) = (begun.client, begun.deadline);
         let respond = self.respond(request, found, client, deadline, &mut begun.line.origin);
         let answer = timeout_at(deadline, respond).await;
-        begun.finish(answer, problem::reply)
+        begun.finish(answer, problem::reply).await
     }
 }
 
 impl Admin {
-    /// A handler over `directory`.
+    /// A handler over `directory`, ready until `stopping` becomes true.
     pub fn new(
         directory: Arc<Directory>,
         settings: &Settings,
         metrics: Arc<Metrics>,
+        stopping: watch::Receiver<bool>,
         work: Work,
     ) -> Self {
         Self {
+            stopping,
             directory,
             intake: Intake::new(settings, metrics.admin.clone()),
             metrics,
@@ -218,10 +222,13 @@ impl Admin {
         let status = match (probe, method) {
             (None, _) => return Err(Failure::new(404, "there is nothing at this path")),
             (Some(READYZ), &Method::GET | &Method::HEAD) => {
-                let ready = self.directory.ready().await;
-                ready.map_err(|error| Failure {
-                    cause: Some(error.to_string()),
-                    ..Failure::new(503, "the database does not take writes")
+                if *self.stopping.borrow() {
+                    return Err(Failure::new(503, "the server is stopping"));
+                }
+                let able = self.directory.able().await;
+                able.map_err(|unable| Failure {
+                    cause: std::error::Error::source(&unable).map(ToString::to_string),
+                    ..Failure::new(503, unable.to_string())
                 })?;
                 "ready"
             }

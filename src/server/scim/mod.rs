@@ -11,6 +11,7 @@ use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header;
 use hyper::{Method, Request, Response};
+use tokio::task::JoinError;
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::{self, Failure, Reply};
@@ -58,7 +59,8 @@ impl Handler for Scim {
         let (client, deadline) = (begun.client, begun.deadline);
         let respond = self.respond(request, endpoint, client, deadline, &mut begun.line.origin);
         let answer = timeout_at(deadline, respond).await;
-        begun.finish(answer, |failure, _| failure.into_reply())
+        let reply = begun.finish(answer, |failure, _| failure.into_reply());
+        reply.await
     }
 }
 
@@ -92,13 +94,16 @@ impl Scim {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let admitted = self.admit(&request, endpoint.clone());
         if reads(&method) {
-            return self.read(&request, &admitted?).await;
+            let endpoint = admitted?;
+            let read = || self.read(&request, &endpoint);
+            return self.intake.outgoing.read(read).await;
         }
         if let Ok(Endpoint::Search(resource_type)) = admitted {
             let (body, token) = (request.into_body(), &principal.token_id);
             let body = self.intake.json(body, Asks::Search, token, deadline, Ok);
             let Content { value, room: _room } = body.await?;
-            return self.search(resource_type, value).await;
+            let search = || self.search(resource_type, value.clone());
+            return self.intake.outgoing.read(search).await;
         }
         let asked = match admitted {
             Ok(Endpoint::Bulk) => match self.understand_bulk(request, &principal, deadline).await {
@@ -115,7 +120,10 @@ impl Scim {
             Ok(asked) => self.execute(asked, origin).await,
             Err(failure) => {
                 let entry = refused(method.as_str(), endpoint.as_ref(), &path, &failure);
-                self.directory.refused(origin, entry).await?;
+                let (directory, origin) = (Arc::clone(&self.directory), origin.clone());
+                // Like a command: a client that hangs up does not take its row with it.
+                let noted = async move { directory.refused(&origin, entry).await };
+                tokio::spawn(noted).await.map_err(unfinished)??;
                 Err(failure)
             }
         }
@@ -211,8 +219,7 @@ impl Scim {
             drop(room);
             done.map(|done| (done, resource_type, projection))
         });
-        let failed = |error: tokio::task::JoinError| Refusal::Failed(error.to_string());
-        let (done, resource_type, projection) = task.await.map_err(failed)??;
+        let (done, resource_type, projection) = task.await.map_err(unfinished)??;
         Ok(match done.representation {
             Some(found) => self.shown(done.status, found, resource_type, &projection),
             None => answer::empty(done.status),
@@ -235,6 +242,11 @@ impl Scim {
         }
         reply
     }
+}
+
+/// Why a task has nothing to tell.
+fn unfinished(error: JoinError) -> Refusal {
+    Refusal::Failed(error.to_string())
 }
 
 /// Whether a token may change anything.

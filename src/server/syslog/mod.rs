@@ -1,15 +1,16 @@
 //! Forwards every audit row to a syslog receiver, in the order of `seq`, at least once.
 //!
 //! How far the receiver has come stands in the database. A row counts as received once the connection has outlived it for
-//! a while: TCP has no word for it, but a peer that died shows within that time. What was sent and did not count is sent
-//! again over the next connection; the receiver drops doubles by `seq`. Nothing waits for the receiver: neither a request
-//! nor the writer nor the server's end.
+//! a while: TCP has no word for it, but a peer that died shows within that time. One that lives and does not read takes
+//! longer to show, so after a connection that did not end in order also what was sent over it last is sent again; the
+//! receiver drops doubles. Nothing waits for the receiver: neither a request nor the writer nor the server's end.
 
 mod message;
 mod transport;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -24,13 +25,16 @@ use crate::directory::{Directory, Refusal};
 pub use transport::Error as TlsError;
 use transport::{Connector, Transport};
 
-/// Rows read and sent together.
+/// Rows read and sent together, as far as they fit on a page.
 const BATCH: usize = 64;
 /// How often is looked for new rows; also another process makes some.
 const POLL: Duration = Duration::from_secs(1);
 /// How long a connection outlives a row until it counts as received: longer than [`transport::SILENCE`], after which the
 /// kernel gives a silent peer up.
 const SETTLED: Duration = Duration::from_secs(10);
+/// How long ago a row was sent that is sent again after a connection that did not end in order: the receiver may have
+/// taken it from the network and never have read it.
+const DOUBTFUL: Duration = Duration::from_secs(60);
 /// Wait before the first new attempt; it doubles with each that fails.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Longest wait between two attempts.
@@ -138,8 +142,19 @@ struct Session {
     sent: i64,
     /// Rows that do not count as received yet: the last of each batch, and when it was sent.
     unsettled: VecDeque<(Instant, i64)>,
+    /// Rows that are sent again if the connection does not end in order: the one before each batch, and when it was sent.
+    doubtful: VecDeque<(Instant, i64)>,
     /// Whether any row has counted as received.
     proven: bool,
+}
+
+impl Session {
+    /// The row behind which all is sent again if the connection does not end in order.
+    fn doubtful(&self) -> Option<i64> {
+        let mut doubtful = self.doubtful.iter();
+        let young = doubtful.find(|(sent, _)| sent.elapsed() < DOUBTFUL)?;
+        Some(young.1)
+    }
 }
 
 /// Sends the audit to a receiver.
@@ -169,7 +184,7 @@ impl Forwarder {
 
     /// Forwards what is in the audit of `directory` and what comes, until `shutdown` becomes true.
     pub async fn run(self, directory: &Directory, mut shutdown: watch::Receiver<bool>) {
-        let (mut pause, mut failing) = (FIRST_PAUSE, false);
+        let (mut pause, mut failing) = (FIRST_PAUSE, None);
         loop {
             let mut session = None;
             let ended = select! {
@@ -182,18 +197,23 @@ impl Forwarder {
                 }
                 ended = self.forward(directory, &mut session, &mut failing) => ended,
             };
-            if session.is_some_and(|session| session.proven) {
+            if session.as_ref().is_some_and(|session| session.proven) {
                 pause = FIRST_PAUSE;
             }
             let Err(error) = ended else {
                 continue;
             };
-            if !std::mem::replace(&mut failing, true) {
+            let cause = error.to_string();
+            if failing.as_ref() != Some(&cause) {
                 tracing::warn!(
                     destination = self.name,
                     %error,
                     "the audit is not forwarded; nothing is lost, it is tried again"
                 );
+                failing = Some(cause);
+            }
+            if let Some(session) = session {
+                self.go_back(directory, &session).await;
             }
             select! {
                 () = stopped(&mut shutdown) => return,
@@ -208,7 +228,7 @@ impl Forwarder {
         &self,
         directory: &Directory,
         session: &mut Option<Session>,
-        failing: &mut bool,
+        failing: &mut Option<String>,
     ) -> Result<(), Interrupted> {
         let from = directory.forwarded(&self.name)?;
         while directory.audit_after(from, 1)?.is_empty() {
@@ -218,32 +238,53 @@ impl Forwarder {
             transport: self.connector.connect(&self.destination).await?,
             sent: from,
             unsettled: VecDeque::new(),
+            doubtful: VecDeque::new(),
             proven: false,
         });
         loop {
             let rows = directory.audit_after(session.sent, BATCH)?;
             if let Some(last) = rows.last() {
+                session.doubtful.push_back((Instant::now(), session.sent));
                 let messages = rows
                     .iter()
                     .map(|row| message::of(row, self.format, &self.host));
                 session.transport.send(messages).await?;
                 session.sent = last.seq;
                 session.unsettled.push_back((Instant::now(), last.seq));
-                if std::mem::take(failing) {
+                if failing.take().is_some() {
                     tracing::info!(destination = self.name, "the audit is forwarded again");
                 }
             }
-            let wait = match rows.len() {
-                BATCH => Duration::ZERO,
-                _ => POLL,
+            let wait = match rows.is_empty() {
+                true => POLL,
+                false => Duration::ZERO,
             };
             if let Ok(closed) = timeout(wait, session.transport.closed()).await {
-                return match session.unsettled.is_empty() {
+                let in_order = match closed.kind() {
+                    ErrorKind::UnexpectedEof => session.unsettled.is_empty(),
+                    _ => session.doubtful().is_none(),
+                };
+                return match in_order {
                     true => Ok(()),
                     false => Err(closed.into()),
                 };
             }
             self.settle(directory, session).await?;
+        }
+    }
+
+    /// Takes back what was noted of the rows that were sent last over a connection that did not end in order.
+    async fn go_back(&self, directory: &Directory, session: &Session) {
+        let Some(doubtful) = session.doubtful() else {
+            return;
+        };
+        let noted = match directory.forwarded(&self.name) {
+            Ok(noted) if noted <= doubtful => return,
+            Ok(_) => directory.note_forwarded(&self.name, doubtful).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = noted {
+            tracing::warn!(%error, "what was forwarded last is not forwarded again");
         }
     }
 
@@ -260,6 +301,8 @@ impl Forwarder {
         {
             received = Some(seq);
         }
+        let over = |(sent, _): &mut (Instant, _)| sent.elapsed() >= DOUBTFUL;
+        while session.doubtful.pop_front_if(over).is_some() {}
         if let Some(seq) = received {
             session.proven = true;
             directory.note_forwarded(&self.name, seq).await?;
@@ -269,10 +312,12 @@ impl Forwarder {
 
     /// Says goodbye. A receiver that answers by hanging up in order has read all; else it is told again at the next start.
     async fn leave(&self, directory: &Directory, mut session: Session) {
-        let farewell = timeout(FAREWELL, session.transport.finish()).await;
-        let (Ok(true), false) = (farewell, session.unsettled.is_empty()) else {
-            return;
+        let Ok(true) = timeout(FAREWELL, session.transport.finish()).await else {
+            return self.go_back(directory, &session).await;
         };
+        if session.unsettled.is_empty() {
+            return;
+        }
         if let Err(error) = directory.note_forwarded(&self.name, session.sent).await {
             tracing::warn!(%error, "the last forwarded audit rows are forwarded again at the next start");
         }

@@ -181,6 +181,49 @@ async fn a_client_that_does_not_read_loses_its_place() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_not_taken_ends_its_connection_whatever_else_goes_on() {
+    let server = start(Limits {
+        request: SHORT,
+        ..patient()
+    })
+    .await;
+    let mut client = server.client(rustls::ALL_VERSIONS, &[b"h2"]).await.unwrap();
+    // SETTINGS: no stream has a window.
+    let settings = b"\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0";
+    client
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        .await
+        .unwrap();
+    client.write_all(settings).await.unwrap();
+    // HEADERS of a stream, its end and that of the headers: `GET`, `https`, and `:path: /large` in letters.
+    let get = |stream: u8| {
+        [
+            b"\0\0\x0a\x01\x05\0\0\0",
+            &[stream][..],
+            b"\x82\x87\x04\x06/large",
+        ]
+        .concat()
+    };
+    let reset = |stream: u8| [b"\0\0\x04\x03\0\0\0\0", &[stream][..], b"\0\0\0\x08"].concat();
+    client.write_all(&get(1)).await.unwrap();
+    let others = async {
+        for stream in (3..=255).step_by(2) {
+            let sent = async {
+                client.write_all(&get(stream)).await?;
+                client.flush().await?;
+                tokio::time::sleep(SHORT / 4).await;
+                client.write_all(&reset(stream)).await
+            };
+            if sent.await.is_err() {
+                return;
+            }
+        }
+        panic!("the connection is still there");
+    };
+    timeout(Duration::from_secs(30), others).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_client_that_reads_steadily_gets_everything() {
     let server = start(Limits {
         request: Duration::from_secs(2),

@@ -1,6 +1,7 @@
 //! A real listener on a free port and real TLS clients. Limits are shortened; what is asserted is who is answered and who
 //! is cut off, never how soon.
 
+mod hangup;
 mod limits;
 mod protocol;
 mod shutdown;

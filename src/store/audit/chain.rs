@@ -10,8 +10,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, Rows};
 use serde::Serialize;
 
-use super::{GENESIS, Link, chained};
-use crate::scim::Object;
+use super::{GENESIS, Link, about, chained};
 use crate::store::open::optional;
 use crate::store::{Error, text};
 
@@ -128,42 +127,84 @@ fn next(last: &mut Link, row: &Row<'_>) -> Result<Result<(), Fault>, Error> {
     Ok(Ok(()))
 }
 
-/// What the row of a pruning says was removed.
-fn removed(row: &Row<'_>) -> Result<Option<Link>, Error> {
-    let said = row.get_ref(5)?.as_bytes().ok() == Some(PRUNE.as_bytes())
-        && row.get_ref(9)?.as_bytes().ok() == Some(b"applied");
-    let changes: Option<String> = if said { row.get(13)? } else { None };
-    let Some(changes) = changes else {
-        return Ok(None);
+/// What the row of a pruning says: the last row that was removed before, and the last one since.
+struct Pruning {
+    old: Link,
+    new: Link,
+}
+
+/// What the row of an applied pruning says, none for another row. One that does not say it is a fault: the appliance
+/// writes no such row.
+fn pruning(row: &Row<'_>) -> Result<Result<Option<Pruning>, Fault>, Error> {
+    let holds = |column, wanted: &[u8]| {
+        Ok::<_, Error>(row.get_ref(column)?.as_bytes().ok() == Some(wanted))
     };
-    let changes: Object = text::parse_object(13, &changes)?;
-    let new = |name: &str| changes.get(name).and_then(|change| change.get("new"));
-    let [seq, hash] = PRUNED;
-    let seq = new(seq).and_then(serde_json::Value::as_i64);
-    let hash = new(hash).and_then(serde_json::Value::as_str);
-    Ok(seq.zip(hash).map(|(seq, hash)| Link {
-        seq,
-        hash: hash.to_owned(),
-    }))
+    if !holds(5, PRUNE.as_bytes())? || !holds(9, b"applied")? {
+        return Ok(Ok(None));
+    }
+    let changes = row.get_ref(13)?.as_str().ok();
+    let changes = changes.and_then(|text| text::parse_object(13, text).ok());
+    let link = |side: &str| {
+        let [seq, hash] = PRUNED.map(|name| changes.as_ref()?.get(name)?.get(side));
+        Some(Link {
+            seq: seq?.as_i64()?,
+            hash: hash?.as_str()?.to_owned(),
+        })
+    };
+    let said = link("old").zip(link("new"));
+    Ok(match said {
+        Some((old, new)) => Ok(Some(Pruning { old, new })),
+        None => Err(Fault {
+            seq: row.get(0)?,
+            what: "it is of a pruning and does not say what that removed".to_owned(),
+        }),
+    })
+}
+
+/// What is wrong where rows up to one place are gone, and what vouches for that says another.
+fn unvouched(one: &Link, other: &Link) -> Fault {
+    Fault {
+        seq: one.seq.min(other.seq) + 1,
+        what: "it is missing, and no pruning in the audit says that it was removed".to_owned(),
+    }
+}
+
+/// The places that were noted outside the database, by their numbers. Two of one number may differ: then one of them is
+/// not in the chain.
+struct Anchors<'a>(BTreeMap<i64, Vec<&'a Link>>);
+
+impl<'a> Anchors<'a> {
+    fn new(links: &'a [Link]) -> Self {
+        let mut anchors = BTreeMap::<_, Vec<_>>::new();
+        for link in links {
+            anchors.entry(link.seq).or_default().push(link);
+        }
+        Self(anchors)
+    }
+
+    /// What is wrong if another place of this number was noted.
+    fn contradicted(&self, link: &Link) -> Option<Fault> {
+        let mut noted = self.0.get(&link.seq)?.iter();
+        noted.any(|noted| *noted != link).then(|| Fault {
+            seq: link.seq,
+            what: format!(
+                "it is not the row {} that was noted outside the database: the audit was written anew",
+                link.seq
+            ),
+        })
+    }
 }
 
 /// Computes the chain again from its beginning to its head. Each of `anchors`, places that were noted outside the
 /// database, has to be in it unless it was pruned. Memory does not grow with the rows.
 pub fn verify(connection: &Connection, anchors: &[Link]) -> Result<Result<Proof, Fault>, Error> {
     let (head, pruned) = held(connection)?;
-    let anchors: BTreeMap<i64, &Link> = anchors.iter().map(|link| (link.seq, link)).collect();
+    let anchors = Anchors::new(anchors);
     let fault = |seq, what: String| Ok(Err(Fault { seq, what }));
-    let elsewhere = |seq| {
-        format!(
-            "it is not the row {seq} that was noted outside the database: the audit was written anew"
-        )
-    };
-    if let Some(anchor) = anchors.get(&pruned.seq)
-        && **anchor != pruned
-    {
-        return fault(pruned.seq, elsewhere(pruned.seq));
+    if let Some(fault) = anchors.contradicted(&pruned) {
+        return Ok(Err(fault));
     }
-    let (mut last, mut rows, mut vouched) = (pruned.clone(), 0, genesis());
+    let (mut last, mut rows, mut vouched) = (pruned.clone(), 0, None);
     let mut statement = connection.prepare("SELECT * FROM audit ORDER BY seq")?;
     let mut found = statement.query([])?;
     while let Some(row) = found.next()? {
@@ -176,13 +217,17 @@ pub fn verify(connection: &Connection, anchors: &[Link]) -> Result<Result<Proof,
                 format!("it stands behind the head, which is row {}", head.seq),
             );
         }
-        if anchors
-            .get(&last.seq)
-            .is_some_and(|anchor| **anchor != last)
-        {
-            return fault(last.seq, elsewhere(last.seq));
+        if let Some(fault) = anchors.contradicted(&last) {
+            return Ok(Err(fault));
         }
-        vouched = removed(row)?.unwrap_or(vouched);
+        match pruning(row)? {
+            Ok(None) => {}
+            Ok(Some(Pruning { old, new })) => match vouched.replace(new) {
+                Some(before) if before != old => return Ok(Err(unvouched(&before, &old))),
+                _ => {}
+            },
+            Err(fault) => return Ok(Err(fault)),
+        }
         rows += 1;
     }
     if last.seq < head.seq {
@@ -197,14 +242,11 @@ pub fn verify(connection: &Connection, anchors: &[Link]) -> Result<Result<Proof,
     if last != head {
         return fault(last.seq, "its hash is not the one of the head".to_owned());
     }
+    let vouched = vouched.unwrap_or_else(genesis);
     if vouched != pruned {
-        let seq = vouched.seq.min(pruned.seq) + 1;
-        return fault(
-            seq,
-            "it is missing, and no pruning in the audit says that it was removed".to_owned(),
-        );
+        return Ok(Err(unvouched(&vouched, &pruned)));
     }
-    match anchors.last_key_value() {
+    match anchors.0.last_key_value() {
         Some((seq, _)) if *seq > last.seq => fault(
             last.seq + 1,
             format!("it is missing: row {seq} was noted outside the database"),
@@ -232,17 +274,39 @@ pub fn is_due(connection: &Connection, before: Timestamp) -> Result<bool, Error>
     Ok(optional(first)? == Some(true))
 }
 
+/// Where the chain begins by the row of the last pruning.
+fn vouched(connection: &Connection) -> Result<Result<Link, Fault>, Error> {
+    // The words of the program, not parameters: only so the index over the rows of prunings can be used.
+    let sql = format!(
+        "SELECT * FROM audit INDEXED BY audit_pruning WHERE action = '{PRUNE}' AND verdict = 'applied'
+         ORDER BY seq DESC LIMIT 1"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut found = statement.query([])?;
+    Ok(match found.next()? {
+        Some(row) => pruning(row)?.map(|said| said.map_or_else(genesis, |said| said.new)),
+        None => Ok(genesis()),
+    })
+}
+
 /// Removes the rows at the beginning that are older than `before`, at most `most`, and notes where the chain begins
-/// now. They have to be whole: pruning does not cover up what was done to them.
+/// now. They have to be whole, and begin where the last pruning says: pruning does not cover up what was done to them,
+/// nor that some were removed without it.
 pub fn prune(
     connection: &Connection,
     before: Timestamp,
     most: u32,
 ) -> Result<Result<Removed, Fault>, Error> {
     let start = pruned(connection)?;
+    match vouched(connection)? {
+        Ok(vouched) if vouched == start => {}
+        Ok(vouched) => return Ok(Err(unvouched(&vouched, &start))),
+        Err(fault) => return Ok(Err(fault)),
+    }
     let before = text::instant(before);
     let mut statement = connection.prepare_cached("SELECT * FROM audit ORDER BY seq LIMIT ?1")?;
-    let walked = walk(start.clone(), &before, statement.query([most])?)?;
+    let forget = |row: &Row<'_>| about::forget(connection, row);
+    let walked = walk(start.clone(), &before, statement.query([most])?, forget)?;
     let (last, rows) = match walked {
         Ok(walked) => walked,
         Err(fault) => return Ok(Err(fault)),
@@ -262,11 +326,13 @@ pub fn prune(
     }))
 }
 
-/// Follows the chain as long as its rows are older than `before`: the last of them, and how many they are.
+/// Follows the chain as long as its rows are older than `before`, which are given to `each`: the last of them, and how
+/// many they are.
 fn walk(
     mut last: Link,
     before: &str,
     mut found: Rows<'_>,
+    mut each: impl FnMut(&Row<'_>) -> Result<(), Error>,
 ) -> Result<Result<(Link, u64), Fault>, Error> {
     let mut rows = 0;
     while let Some(row) = found.next()? {
@@ -276,6 +342,7 @@ fn walk(
         if let Err(fault) = next(&mut last, row)? {
             return Ok(Err(fault));
         }
+        each(row)?;
         rows += 1;
     }
     Ok(Ok((last, rows)))

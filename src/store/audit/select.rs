@@ -3,20 +3,105 @@
 use std::ops::ControlFlow;
 
 use jiff::Timestamp;
-use rusqlite::types::Value;
+use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Row, params_from_iter};
 
-use super::{Recorded, Verdict};
+use super::{Json, Recorded, Verdict};
 use crate::scim::Object;
+use crate::scim::fold::fold;
 use crate::store::{Error, text};
+
+/// On whom: what is about one thing, or whatever bore one name.
+#[derive(Debug, Clone, Default)]
+pub struct Whom {
+    /// Ids: rows about what has one of them, and about groups that gained or lost such a member.
+    pub ids: Vec<String>,
+    /// Folded names: rows about what was called so.
+    pub names: Vec<String>,
+    /// Folded names under which rows count that are about nothing with an id: what was refused before it was made.
+    pub refused_as: Vec<String>,
+    /// Only rows about this kind of thing, those on memberships apart.
+    pub target_type: Option<&'static str>,
+}
+
+impl Whom {
+    /// What a text means, an id or a name, together with `ids` that are known to have that name: whatever bore it, under
+    /// each of its names.
+    pub fn of(connection: &Connection, text: &str, mut ids: Vec<String>) -> Result<Self, Error> {
+        let key = fold(text).into_owned();
+        let mut bearers = connection.prepare_cached(
+            "SELECT DISTINCT target_id FROM audit_about JOIN audit USING (seq)
+             WHERE kind = 'name' AND key = ?1 AND target_id IS NOT NULL",
+        )?;
+        let rows = bearers.query_map([&key], |row| row.get(0))?;
+        ids.extend(rows.collect::<Result<Vec<String>, _>>()?);
+        ids.push(text.to_owned());
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(Self {
+            refused_as: names(connection, &ids)?,
+            names: vec![key],
+            ids,
+            target_type: None,
+        })
+    }
+
+    /// The user with this id, which is now called `name`, if it is there.
+    pub fn user(connection: &Connection, id: &str, name: Option<&str>) -> Result<Self, Error> {
+        let ids = vec![id.to_owned()];
+        let mut refused_as = names(connection, &ids)?;
+        refused_as.extend(name.map(|name| fold(name).into_owned()));
+        Ok(Self {
+            ids,
+            names: Vec::new(),
+            refused_as,
+            target_type: Some("User"),
+        })
+    }
+
+    /// A condition over `audit`, and its parameters.
+    fn condition(&self) -> (&'static str, [Value; 4]) {
+        let list = |texts: &[String]| Value::from(serde_json::Value::from(texts).to_string());
+        let sql = "seq IN (
+            SELECT seq FROM audit WHERE target_id IN (SELECT value FROM json_each(?1)) AND (?4 IS NULL OR target_type = ?4)
+            UNION ALL SELECT seq FROM audit_about
+                WHERE kind = 'member' AND key IN (SELECT value FROM json_each(?1))
+            UNION ALL SELECT seq FROM audit_about JOIN audit USING (seq)
+                WHERE kind = 'name' AND key IN (SELECT value FROM json_each(?2))
+                AND (?4 IS NULL OR target_type = ?4)
+            UNION ALL SELECT seq FROM audit_about JOIN audit USING (seq)
+                WHERE kind = 'name' AND key IN (SELECT value FROM json_each(?3)) AND target_id IS NULL
+                AND (?4 IS NULL OR target_type = ?4))";
+        let target_type = self.target_type.map(str::to_owned).into();
+        let lists = [&self.ids, &self.names, &self.refused_as].map(|texts| list(texts));
+        let [ids, names, refused_as] = lists;
+        (sql, [ids, names, refused_as, target_type])
+    }
+}
+
+/// The folded names that what has one of these ids had, as far as the audit goes.
+fn names(connection: &Connection, ids: &[String]) -> Result<Vec<String>, Error> {
+    let mut statement = connection.prepare_cached(
+        "SELECT DISTINCT target_name FROM audit WHERE target_id = ?1 AND target_name IS NOT NULL",
+    )?;
+    let mut names = Vec::new();
+    for id in ids {
+        for name in statement.query_map([id], |row| row.get::<_, String>(0))? {
+            names.push(fold(&name?).into_owned());
+        }
+    }
+    names.sort_unstable();
+    names.dedup();
+    Ok(names)
+}
 
 /// Which rows to read: those that everything here agrees with.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
     /// Who.
     pub who: Option<String>,
-    /// On whom: what is about one of these ids, or called by the last of them.
-    pub whom: Vec<String>,
+    /// On whom.
+    pub whom: Option<Whom>,
     /// What came of it.
     pub verdict: Option<Verdict>,
     /// What.
@@ -36,10 +121,15 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// The statement that reads it, and its parameters.
-    fn statement(&self) -> (String, Vec<Value>) {
+    /// The condition over `audit` that it is, without its limit, and its parameters.
+    fn condition(&self) -> (String, Vec<Value>) {
         let mut conditions = vec!["1".to_owned()];
         let mut parameters = Vec::new();
+        if let Some(whom) = &self.whom {
+            let (condition, lists) = whom.condition();
+            conditions.push(condition.to_owned());
+            parameters.extend(lists);
+        }
         let mut add = |condition: &str, parameter: Value| {
             conditions.push(condition.to_owned());
             parameters.push(parameter);
@@ -84,57 +174,64 @@ impl Selection {
                 conditions.push("verdict <> 'applied'".to_owned());
             }
         }
-        if let Some(name) = self.whom.last() {
-            let ids = vec!["?"; self.whom.len()].join(", ");
-            conditions.push(format!(
-                "seq IN (SELECT seq FROM audit WHERE target_id IN ({ids})
-                     UNION ALL SELECT seq FROM audit WHERE target_name = ? COLLATE NOCASE)"
-            ));
-            parameters.extend(self.whom.iter().cloned().map(Value::from));
-            parameters.push(name.clone().into());
-        }
-        let conditions = conditions.join(" AND ");
-        let sql = match (self.limit, self.after) {
-            (None, _) => format!("SELECT * FROM audit WHERE {conditions} ORDER BY seq"),
-            (Some(limit), Some(_)) => {
-                format!("SELECT * FROM audit WHERE {conditions} ORDER BY seq LIMIT {limit}")
-            }
-            (Some(limit), None) => format!(
-                "SELECT * FROM audit WHERE seq IN
-                     (SELECT seq FROM audit WHERE {conditions} ORDER BY seq DESC LIMIT {limit}) ORDER BY seq"
-            ),
-        };
+        (conditions.join(" AND "), parameters)
+    }
+
+    /// The statement that reads it from its beginning on, and its parameters.
+    fn statement(&self) -> (String, Vec<Value>) {
+        let (condition, parameters) = self.condition();
+        let sql = format!("SELECT * FROM audit WHERE {condition} ORDER BY seq");
+        (sql, parameters)
+    }
+
+    /// The statement that finds the first of its last rows, `limit` in number, and its parameters.
+    fn last(&self, limit: u32) -> (String, Vec<Value>) {
+        let (condition, parameters) = self.condition();
+        let sql = format!(
+            "SELECT min(seq) FROM (SELECT seq FROM audit WHERE {condition} ORDER BY seq DESC LIMIT {limit})"
+        );
         (sql, parameters)
     }
 }
 
-/// Gives each row of a selection to `each`, in the order of their numbers.
-pub fn each<E: From<Error>>(
+/// Number of the first of the last rows of a selection, `limit` in number; none if it has no rows.
+pub fn first_of_last(
     connection: &Connection,
     selection: &Selection,
-    mut each: impl FnMut(Recorded) -> Result<(), E>,
-) -> Result<(), E> {
-    let (sql, parameters) = selection.statement();
-    let mut statement = connection.prepare(&sql).map_err(Error::from)?;
-    let rows = statement
-        .query_map(params_from_iter(parameters), read)
-        .map_err(Error::from)?;
-    for row in rows {
-        each(row.map_err(Error::from)?)?;
-    }
-    Ok(())
+    limit: u32,
+) -> Result<Option<i64>, Error> {
+    let (sql, parameters) = selection.last(limit);
+    let mut statement = connection.prepare(&sql)?;
+    Ok(statement.query_row(params_from_iter(parameters), |row| row.get(0))?)
 }
 
-/// Gives the rows about the user with this id to `each`, the last first, until it has enough.
-pub fn about_user(
+/// Gives the rows of a selection, whatever its limit, to `each`, in the order of their numbers, until it has enough.
+pub fn each(
     connection: &Connection,
-    id: &str,
+    selection: &Selection,
     each: impl FnMut(Recorded) -> ControlFlow<()>,
 ) -> Result<(), Error> {
-    let mut statement = connection.prepare_cached(
-        "SELECT * FROM audit WHERE target_id = ?1 AND target_type = 'User' ORDER BY seq DESC",
-    )?;
-    visit(statement.query_map([id], read)?, each)
+    let (sql, parameters) = selection.statement();
+    let mut statement = connection.prepare(&sql)?;
+    visit(
+        statement.query_map(params_from_iter(parameters), read)?,
+        each,
+    )
+}
+
+/// Gives the rows on somebody to `each`, the last first, until it has enough.
+pub fn about(
+    connection: &Connection,
+    whom: &Whom,
+    each: impl FnMut(Recorded) -> ControlFlow<()>,
+) -> Result<(), Error> {
+    let (condition, parameters) = whom.condition();
+    let sql = format!("SELECT * FROM audit WHERE {condition} ORDER BY seq DESC");
+    let mut statement = connection.prepare_cached(&sql)?;
+    visit(
+        statement.query_map(params_from_iter(parameters), read)?,
+        each,
+    )
 }
 
 /// Gives the rows behind row `after` to `each`, the first of them first, until it has enough.
@@ -173,40 +270,50 @@ pub fn applied(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// At most `most` rows behind number `after`, in their order.
-pub fn after(connection: &Connection, after: i64, most: usize) -> Result<Vec<Recorded>, Error> {
-    let mut statement =
-        connection.prepare_cached("SELECT * FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
-    let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let rows = statement.query_map((after, most), read)?;
-    Ok(rows.collect::<Result<_, _>>()?)
-}
-
 fn object(row: &Row<'_>, column: usize) -> Result<Option<Object>, rusqlite::Error> {
     let text: Option<String> = row.get(column)?;
     text.map(|text| text::parse_object(column, &text))
         .transpose()
 }
 
+/// Reads a row whatever was done to it: readers go on behind one that was altered, and `chain` names it.
 fn read(row: &Row<'_>) -> Result<Recorded, rusqlite::Error> {
+    let optional = |column| {
+        Ok::<_, rusqlite::Error>(match row.get_ref(column)? {
+            ValueRef::Null => None,
+            ValueRef::Integer(number) => Some(number.to_string()),
+            ValueRef::Real(number) => Some(number.to_string()),
+            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
+                Some(String::from_utf8_lossy(bytes).into_owned())
+            }
+        })
+    };
+    let text = |column| Ok::<_, rusqlite::Error>(optional(column)?.unwrap_or_default());
+    let json = |column| {
+        let text = optional(column)?;
+        Ok::<_, rusqlite::Error>(text.map(|text| {
+            let object = text::parse_object(column, &text);
+            object.map_or(Json::Text(text), Json::Object)
+        }))
+    };
     Ok(Recorded {
         seq: row.get(0)?,
-        at: row.get(1)?,
-        request_id: row.get(2)?,
-        actor: row.get(3)?,
-        source: row.get(4)?,
-        action: row.get(5)?,
-        target_type: row.get(6)?,
-        target_id: row.get(7)?,
-        target_name: row.get(8)?,
-        verdict: row.get(9)?,
+        at: text(1)?,
+        request_id: text(2)?,
+        actor: text(3)?,
+        source: text(4)?,
+        action: text(5)?,
+        target_type: optional(6)?,
+        target_id: optional(7)?,
+        target_name: optional(8)?,
+        verdict: text(9)?.parse().unwrap_or(Verdict::Failed),
         status: row.get(10)?,
-        scim_type: row.get(11)?,
-        reason: row.get(12)?,
-        changes: object(row, 13)?,
-        mapping: object(row, 14)?,
-        prev_hash: row.get(16)?,
-        hash: row.get(17)?,
+        scim_type: optional(11)?,
+        reason: text(12)?,
+        changes: json(13)?,
+        mapping: json(14)?,
+        prev_hash: text(16)?,
+        hash: text(17)?,
     })
 }
 
@@ -222,21 +329,13 @@ mod tests {
         let one = |text: &str| Some(text.to_owned());
         let now = Some(Timestamp::UNIX_EPOCH);
         let none = Selection::default();
+        let whom = || Selection {
+            whom: Some(Whom::default()),
+            ..none.clone()
+        };
         for (selection, wanted) in [
-            (
-                Selection {
-                    whom: vec!["a".into(), "b".into()],
-                    ..none.clone()
-                },
-                "audit_target_name",
-            ),
-            (
-                Selection {
-                    whom: vec!["a".into(), "b".into()],
-                    ..none.clone()
-                },
-                "audit_target (",
-            ),
+            (whom(), "audit_target (target_id=?)"),
+            (whom(), "audit_about USING PRIMARY KEY (key=? AND kind=?)"),
             (
                 Selection {
                     request_id: one("r"),
@@ -275,44 +374,31 @@ mod tests {
             (
                 Selection {
                     after: Some(1),
+                    who: one("w"),
                     ..none.clone()
                 },
                 "INTEGER PRIMARY KEY (rowid>",
             ),
-            (
-                Selection {
-                    after: Some(1),
-                    limit: Some(9),
-                    who: one("w"),
-                    ..none.clone()
-                },
-                "(rowid>",
-            ),
-            (
-                Selection {
-                    limit: Some(9),
-                    verdict: Some(Verdict::Failed),
-                    ..none.clone()
-                },
-                "audit_not_applied",
-            ),
         ] {
-            let (sql, parameters) = selection.statement();
-            let mut plan = connection
-                .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
-                .unwrap();
-            let steps: Vec<String> = plan
-                .query_map(params_from_iter(parameters), |row| row.get(3))
-                .unwrap()
-                .collect::<Result<_, _>>()
-                .unwrap();
-            let steps = steps.join("\n");
-            assert!(steps.contains(wanted), "{selection:?}\n{steps}");
-            assert!(!steps.contains("SCAN audit"), "{selection:?}\n{steps}");
-            assert!(
-                !steps.contains("B-TREE FOR ORDER BY"),
-                "{selection:?}\n{steps}"
-            );
+            let all = selection.statement();
+            let last = selection.last(9);
+            for (sql, parameters) in [all, last] {
+                let mut plan = connection
+                    .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+                    .unwrap();
+                let steps: Vec<String> = plan
+                    .query_map(params_from_iter(parameters), |row| row.get(3))
+                    .unwrap()
+                    .collect::<Result<_, _>>()
+                    .unwrap();
+                let steps = steps.join("\n");
+                assert!(steps.contains(wanted), "{selection:?}\n{steps}");
+                assert!(!steps.contains("SCAN audit"), "{selection:?}\n{steps}");
+                assert!(
+                    !steps.contains("B-TREE FOR ORDER BY"),
+                    "{selection:?}\n{steps}"
+                );
+            }
         }
     }
 }

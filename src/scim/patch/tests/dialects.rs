@@ -240,6 +240,65 @@ fn flag_dialect() {
 }
 
 #[test]
+fn names_that_are_no_paths() {
+    check(&[
+        (
+            "are skipped and named, the rest is done",
+            json!({}),
+            json!([{"op": "Add", "path": format!("{CUSTOM_URN}:cost.center.code"), "value": "secret"},
+                   {"op": "Replace", "path": format!("{CUSTOM_URN}:Cost Center"), "value": "secret"},
+                   {"op": "Add", "path": "extension_x#y", "value": "secret"},
+                   {"op": "Remove", "path": "a..b"},
+                   {"op": "Replace", "path": "title", "value": "t"}]),
+            json!({"title": "t"}),
+            &[
+                "a..b",
+                "extension_x#y",
+                "urn:ietf:params:scim:schemas:extension:Druva:2.0:User:Cost Center",
+                "urn:ietf:params:scim:schemas:extension:Druva:2.0:User:cost.center.code",
+            ],
+        ),
+        (
+            "kept, where their extension is",
+            json!({}),
+            json!([{"op": "Add", "path": format!("{OPEN_URN}:Cost Center"), "value": "c"},
+                   {"op": "Add", "path": format!("{OPEN_URN}:a.b.c"), "value": "d"}]),
+            json!({OPEN_URN: {"Cost Center": "c", "a.b.c": "d"}}),
+            &[],
+        ),
+    ]);
+}
+
+#[test]
+fn values_as_lists_of_one() {
+    let one = |value: Value| json!([{"$ref": null, "value": value}]);
+    check(&[(
+        "of an older dialect",
+        json!({"title": "old", "nickName": "n", "locale": "l"}),
+        json!([{"op": "Replace", "path": "displayName", "value": one(json!("d"))},
+                   {"op": "Replace", "path": "active", "value": one(json!("False"))},
+                   {"op": "Add", "path": "name.givenName", "value": ["g"]},
+                   {"op": "Add", "path": "emails[type eq \"work\"].value", "value": one(json!("w"))},
+                   {"op": "Replace", "path": "title", "value": one(Value::Null)},
+                   {"op": "Remove", "path": "nickName", "value": one(json!("other"))},
+                   {"op": "Remove", "path": "locale", "value": one(json!("l"))}]),
+        json!({"nickName": "n", "displayName": "d", "active": false, "name": {"givenName": "g"},
+                   "emails": [{"type": "work", "value": "w"}]}),
+        &[],
+    )]);
+    for value in [
+        json!(["a", "b"]),
+        json!([{"value": "a", "type": "b"}]),
+        json!({"value": "a"}),
+        json!([["a"]]),
+    ] {
+        let body = operations(json!([{"op": "replace", "path": "title", "value": value}]));
+        let error = patched(&user(json!({})), body, ResourceType::User).unwrap_err();
+        assert_eq!(error.kind, ScimType::InvalidValue, "{value}");
+    }
+}
+
+#[test]
 fn kept_and_dropped_extensions() {
     check(&[
         (

@@ -122,7 +122,7 @@ fn refusals() {
         ),
         (
             "broken path",
-            one("add", "na me", json!("t")),
+            one("add", "na]me", json!("t")),
             ScimType::InvalidPath,
         ),
         (
@@ -204,6 +204,13 @@ fn refusals() {
         assert_eq!(error.kind, kind, "{case}: {error}");
         assert!(!error.detail.contains("secret"), "{case}: {error}");
     }
+    let long = one(
+        "add",
+        &format!("{}.b[c pr]", "a".repeat(10_000)),
+        json!("t"),
+    );
+    let error = patched(&user(json!({})), long, ResourceType::User).unwrap_err();
+    assert!(error.detail.len() < 200, "{error}");
     assert!(patched(&user(json!({})), many(MAX_OPERATIONS), ResourceType::User).is_ok());
     let words = json!({"operations": [{"OP": "add", "Path": "title", "Value": "t"}]});
     assert_eq!(

@@ -133,6 +133,15 @@ fn what_would_take_long_is_refused() {
 }
 
 #[test]
+fn names_are_counted_over_all_operations() {
+    let bag: Object = (0..1_000).map(|n| (format!("a{n}"), n.into())).collect();
+    let bags = |count| operations(json!(vec![json!({"op": "add", "value": bag}); count]));
+    assert!(parse(bags(10), ResourceType::User, &table()).is_ok());
+    let error = parse(bags(11), ResourceType::User, &table()).unwrap_err();
+    assert_eq!(error.kind, ScimType::TooMany);
+}
+
+#[test]
 fn what_clients_send_is_not() {
     let dozen = crowded(12);
     let whole: Vec<_> = (0..1_000).map(|n| format!("é{n}")).collect();
