@@ -260,7 +260,7 @@ async fn a_refused_request_has_one_row_that_says_what_was_asked() {
         (
             "PATCH",
             &path,
-            operations(&format!("{CUSTOM}:x y {CANARY}")),
+            operations(&format!("{CUSTOM}:x]y {CANARY}")),
             400,
             Some("invalidPath"),
             "user.patch",
