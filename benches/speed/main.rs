@@ -1,7 +1,7 @@
 //! How fast the appliance is, beside what this machine could do at best: a closed loop over TLS against the real binary,
 //! one table, each operation beside its limit taken in the same run.
 //!
-//! `cargo bench --bench speed -- [scale|fair] [--connections 1,64] [--seconds N] [--people N] [--only TEXT]`
+//! `cargo bench -- [scale|fair|refusals] [--connections 1,64] [--seconds N] [--people N] [--only TEXT]`
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -17,6 +17,7 @@ mod fairness;
 mod limits;
 mod operations;
 mod people;
+mod refusals;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,7 +26,8 @@ use clap::Parser;
 
 #[derive(Parser)]
 struct Options {
-    /// `scale`: the same with 10,000, 100,000 and 1,000,000 people; `fair`: single requests beside endless bulk requests
+    /// `scale`: the same with 10,000, 100,000 and 1,000,000 people; `fair`: single requests beside endless bulk requests;
+    /// `refusals`: kinds of refused authentication beside one another
     what: Option<String>,
     /// Connections, each with one request at a time
     #[arg(long, value_delimiter = ',', default_value = "1,64")]
@@ -53,12 +55,15 @@ async fn main() {
     if let Some(data) = &options.bare {
         return limits::bare_server(data).await;
     }
+    if options.what.as_deref() == Some("refusals") {
+        return refusals::measure().await;
+    }
     let people = match (options.what.as_deref(), options.people.as_slice()) {
         (None | Some("fair"), []) => vec![10_000],
         (Some("scale"), []) => vec![10_000, 100_000, 1_000_000],
         (None | Some("scale" | "fair"), people) => people.to_vec(),
         (Some(other), _) => {
-            return println!("there is no {other}; leave it out, or say scale or fair");
+            return println!("there is no {other}; leave it out, or say scale, fair or refusals");
         }
     };
     let mut run = operations::Run::start(

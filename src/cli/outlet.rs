@@ -14,6 +14,9 @@ use tracing_subscriber::fmt::MakeWriter;
 const WAITING: usize = 4 * 1024 * 1024;
 /// How long the end of the program waits until the lines are written.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// How long lines gather before they are written. To wake the thread for each would cost a request more than all else
+/// that the log does.
+const GATHER: Duration = Duration::from_millis(10);
 /// Pause before a writer that takes nothing at present (a terminal that somebody made non-blocking) is tried again.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -71,8 +74,9 @@ impl Outlet {
             state.writing = false;
             self.0.changed.notify_all();
             let empty = |state: &mut State| state.lines.is_empty();
-            let waited = self.0.changed.wait_while(state, empty);
-            state = waited.unwrap_or_else(PoisonError::into_inner);
+            drop(self.0.changed.wait_while(state, empty));
+            std::thread::sleep(GATHER);
+            let mut state = self.state();
             state.writing = true;
             std::mem::swap(&mut state.lines, &mut lines);
             let before = state.lost;
@@ -131,12 +135,15 @@ fn begins_within(left: &[u8], lines: &[u8]) -> bool {
 impl Write for Outlet {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let mut state = self.state();
+        let first = state.lines.is_empty();
         match state.lines.len().saturating_add(line.len()) <= WAITING {
             true => state.lines.extend_from_slice(line),
             false => state.lost += 1,
         }
         drop(state);
-        self.0.changed.notify_all();
+        if first {
+            self.0.changed.notify_all();
+        }
         Ok(line.len())
     }
 

@@ -86,7 +86,7 @@ impl Origin {
 
 /// A new request id: a UUID that sorts by time.
 pub fn request_id() -> String {
-    uuid::Uuid::now_v7().to_string()
+    super::new_id()
 }
 
 /// What the audit row of a change will say. The change fills it in as it learns; on a refusal, what it had learned

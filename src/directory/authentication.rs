@@ -193,7 +193,7 @@ impl Directory {
         let token = self
             .store
             .readers
-            .short(|connection| table::get(connection, presented.id))?;
+            .single(|connection| table::get(connection, presented.id))?;
         let now = self.now();
         let ended = |reason| {
             presented.resembles_nothing();

@@ -207,7 +207,7 @@ impl<'a> Change<'a> {
         refuse_too_large(&attributes)?;
         let mut group = Group {
             seq: 0,
-            id: uuid::Uuid::now_v7().to_string(),
+            id: super::new_id(),
             resource: attributes,
             version: 1,
             created: self.now,

@@ -68,6 +68,12 @@ use view::View;
 /// Where the present instant comes from.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
+/// A new id of a resource or a request: a UUID that sorts by time, to the millisecond.
+fn new_id() -> String {
+    // Without a counter that all threads would share.
+    uuid::Uuid::new_v7(uuid::Timestamp::now(uuid::NoContext)).to_string()
+}
+
 /// The clock of the machine, in whole milliseconds: what the tables can hold.
 pub fn system_clock() -> Clock {
     Arc::new(|| {

@@ -273,7 +273,7 @@ impl Change<'_> {
         )?;
         let mut user = User {
             seq: 0,
-            id: uuid::Uuid::now_v7().to_string(),
+            id: super::new_id(),
             account: account::derive(&attributes, None, self.schemas.custom_urn(), self.entry),
             resource: attributes,
             version: 1,

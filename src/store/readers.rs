@@ -112,6 +112,17 @@ impl Readers {
         answer
     }
 
+    /// Runs a read of one statement, which is a snapshot by itself.
+    pub fn single<T, E: From<Error>>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let connection = self.pool.take()?;
+        let answer = read(&connection);
+        self.pool.give_back(connection);
+        answer
+    }
+
     /// Runs a read that finds its rows by index: on the calling thread or, once they turn out to be many, a second time
     /// on a thread of its own.
     pub async fn indexed<T: Send + 'static, E: From<Error> + Send + 'static>(

@@ -1,16 +1,6 @@
 //! How long a refused authentication takes: an unknown id, a wrong secret and an expired token beside one another, over
 //! one connection. The first of each kind from an address, which has a row of its own in the audit, is measured apart,
 //! from one address after the other. What a stranger could learn from the time is to be seen here; nothing is asserted.
-//!
-//! `cargo bench --bench refusals -- [--requests N]`
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout
-)]
 
 use std::io::{BufRead, BufReader};
 use std::net::IpAddr;
@@ -18,7 +8,6 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use clap::Parser;
 use hdrhistogram::Histogram;
 use reqwest::Certificate;
 use serde_json::Value;
@@ -26,15 +15,8 @@ use serde_json::Value;
 /// Addresses from which the first of each kind are measured: fewer kinds than the audit counts apart.
 const ADDRESSES: u8 = 40;
 
-#[derive(Parser)]
-struct Options {
-    /// Requests of each kind
-    #[arg(long, default_value_t = 3000)]
-    requests: u32,
-    /// Given by `cargo bench`
-    #[arg(long, hide = true)]
-    bench: bool,
-}
+/// Requests of each kind after the first ones.
+const REQUESTS: u32 = 3000;
 
 /// Killed at the end.
 struct Server(Child);
@@ -66,9 +48,8 @@ fn wrong(token: &str) -> String {
     format!("slt_{id}_{}", "z".repeat(40))
 }
 
-#[tokio::main]
-async fn main() {
-    let options = Options::parse();
+/// Measures them, and prints a table.
+pub async fn measure() {
     let data = tempfile::tempdir().unwrap();
     let directory = data.path().join("data");
     let init = json(&directory, &["init"]);
@@ -152,7 +133,7 @@ async fn main() {
     for kind in &kinds {
         refused(&client, kind).await;
     }
-    for _ in 0..options.requests {
+    for _ in 0..REQUESTS {
         // By turns, so that what else the machine does meets all alike.
         for (times, kind) in later.iter_mut().zip(&kinds) {
             times.record(refused(&client, kind).await).unwrap();
