@@ -10,7 +10,9 @@ CREATE TABLE appliance (
     audit_hash TEXT NOT NULL,     -- its hash
     pruned_seq INTEGER NOT NULL,  -- last row that pruning removed from `audit`; 0: none
     pruned_hash TEXT NOT NULL,    -- its hash, which the first row that is left has before it
-    leapt       TEXT              -- when the clock was last found to have leapt forward; null: never
+    leapt       TEXT,             -- when the clock was last found to have leapt forward; null: never
+    users       INTEGER NOT NULL DEFAULT 0,  -- that SCIM sees; like the next kept by the triggers below
+    groups      INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- Named bundles of settings for accounts.
@@ -130,6 +132,23 @@ CREATE TABLE group_group (
     PRIMARY KEY ("group", subgroup)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX group_group_subgroup ON group_group (subgroup);
+
+-- What lists tell of all that there is.
+CREATE TRIGGER user_appeared AFTER INSERT ON user WHEN new.scim_visible BEGIN
+    UPDATE appliance SET users = users + 1;
+END;
+CREATE TRIGGER user_disappeared AFTER DELETE ON user WHEN old.scim_visible BEGIN
+    UPDATE appliance SET users = users - 1;
+END;
+CREATE TRIGGER user_changed_sight AFTER UPDATE OF scim_visible ON user WHEN old.scim_visible <> new.scim_visible BEGIN
+    UPDATE appliance SET users = users + new.scim_visible - old.scim_visible;
+END;
+CREATE TRIGGER group_appeared AFTER INSERT ON "group" BEGIN
+    UPDATE appliance SET groups = groups + 1;
+END;
+CREATE TRIGGER group_disappeared AFTER DELETE ON "group" BEGIN
+    UPDATE appliance SET groups = groups - 1;
+END;
 
 -- The counts of profiles and storages.
 CREATE TRIGGER user_counted AFTER INSERT ON user BEGIN

@@ -48,15 +48,16 @@ fn read(mut body: Value, resource_type: ResourceType) -> Result<body::Parsed, Er
 
 /// A stored resource as a client sees it.
 fn shown(stored: &Object, resource_type: ResourceType) -> Object {
-    let instant = "2026-01-31T12:00:00.000Z".to_owned();
+    let location = format!(
+        "https://scim.example.test/scim/{}/1",
+        resource_type.endpoint()
+    );
     let meta = Meta {
-        created: instant.clone(),
-        last_modified: instant,
-        location: format!(
-            "https://scim.example.test/scim/{}/1",
-            resource_type.endpoint()
-        ),
-        version: "W/\"1\"".to_owned(),
+        resource_type: resource_type.name(),
+        created: "2026-01-31T12:00:00.000Z",
+        last_modified: "2026-01-31T12:00:00.000Z",
+        location: &location,
+        version: "W/\"1\"",
     };
     body::render(stored, "1", &meta, resource_type, &SCHEMAS)
 }

@@ -82,7 +82,7 @@ impl World {
                 actor: "test",
                 reason: "a test",
             };
-            user.seq = users::insert(&connection, &user, author)?;
+            user.seq = users::insert(&connection, &user, author)?.seq;
             people.push(user);
         }
         let mut teams = Vec::new();
@@ -100,7 +100,7 @@ impl World {
                 created: at,
                 modified: at,
             };
-            group.seq = groups::insert(&connection, &group)?;
+            group.seq = groups::insert(&connection, &group)?.seq;
             for id in members {
                 let member = groups::find_member(&connection, id)?.expect("a member");
                 groups::add_member(&connection, group.seq, member)?;
@@ -111,8 +111,9 @@ impl World {
             let stored = list::table(resource_type)
                 .get(&connection, id)?
                 .expect("it was stored");
-            let whole = view.whole(&connection, resource_type, &stored, true)?;
-            Ok((whole.id, whole.resource))
+            let whole = view.read(&connection, resource_type, stored, true)?;
+            let resource = view.whole(&whole)?;
+            Ok((whole.stored.id, resource))
         };
         let users = people
             .iter()
@@ -138,7 +139,7 @@ impl World {
 
     /// The ids that an SQL condition selects.
     fn selected(&self, resource_type: ResourceType, condition: &lower::Condition) -> Vec<String> {
-        let list::Table { name, visible } = list::table(resource_type);
+        let list::Table { name, visible, .. } = list::table(resource_type);
         let sql = format!(
             "SELECT id FROM {name} WHERE {visible} AND {}",
             condition.sql

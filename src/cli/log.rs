@@ -5,6 +5,8 @@ use std::fmt::{self, Write};
 use std::os::unix::fs::MetadataExt;
 
 use anyhow::{Context, anyhow};
+use jiff::Timestamp;
+use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::{self, FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, SubscriberBuilder};
@@ -35,8 +37,7 @@ pub fn start(log: Log) -> anyhow::Result<Logging> {
         .with_max_level(log.level);
     let started = match log.format {
         LogFormat::Text => {
-            let text = format::format().with_target(false).with_ansi(false);
-            let text = OneLine::new(text, journal);
+            let text = OneLine::new(Text, journal);
             builder.event_format(text).try_init()
         }
         LogFormat::Logfmt => {
@@ -71,6 +72,9 @@ fn to_journal() -> bool {
         .is_some_and(|(stream, stderr)| stream == format!("{}:{}", stderr.dev(), stderr.ino()))
 }
 
+/// Letters of a usual line.
+const LINE: usize = 512;
+
 /// A format whose events are one line each: what would begin another, or command a terminal, is escaped.
 struct OneLine<F> {
     format: F,
@@ -95,7 +99,7 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut line = String::new();
+        let mut line = String::with_capacity(LINE);
         self.format
             .format_event(context, Writer::new(&mut line), event)?;
         if self.priorities {
@@ -116,8 +120,91 @@ fn priority(level: &Level) -> u8 {
     }
 }
 
+/// The instant, the level, the message and the fields, as people read them. One is written for each request: texts that
+/// need no escapes, nearly all, are copied as they are.
+struct Text;
+
+impl<S, N> FormatEvent<S, N> for Text
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        write!(
+            writer,
+            "{:.6} {:>5} ",
+            Timestamp::now(),
+            event.metadata().level().as_str()
+        )?;
+        let mut fields = Fields {
+            writer,
+            separator: "",
+            result: Ok(()),
+        };
+        event.record(&mut fields);
+        fields.result
+    }
+}
+
+/// Writes fields, the first without a blank before it.
+struct Fields<'a> {
+    writer: Writer<'a>,
+    separator: &'static str,
+    result: fmt::Result,
+}
+
+impl Fields<'_> {
+    fn write(&mut self, field: &Field, value: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
+        let mut name = || {
+            self.writer.write_str(self.separator)?;
+            if field.name() != "message" {
+                self.writer.write_str(field.name())?;
+                self.writer.write_char('=')?;
+            }
+            Ok(())
+        };
+        self.result = self
+            .result
+            .and_then(|()| name())
+            .and_then(|()| value(&mut self.writer));
+        self.separator = " ";
+    }
+}
+
+impl Visit for Fields<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.write(field, |writer| write!(writer, "{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        let odd = |byte: u8| !matches!(byte, b' '..=b'~') || byte == b'"' || byte == b'\\';
+        self.write(field, |writer| match any(value, odd) {
+            true => write!(writer, "{value:?}"),
+            false => {
+                writer.write_char('"')?;
+                writer.write_str(value)?;
+                writer.write_char('"')
+            }
+        });
+    }
+}
+
+/// Whether any byte is one of those. All are looked at, many at a time: that is faster than to stop at the first.
+fn any(text: &str, wanted: impl Fn(u8) -> bool) -> bool {
+    text.bytes().fold(false, |found, byte| found | wanted(byte))
+}
+
 /// Writes `line` without control characters: each becomes the escape of JSON, whose strings may hold some as they are.
 fn escape(line: &str, writer: &mut impl Write) -> fmt::Result {
+    // Those above ASCII begin with 0xC2, as some others do.
+    if !any(line, |byte| matches!(byte, ..b' ' | 0x7f | 0xc2)) {
+        return writer.write_str(line);
+    }
     line.split_inclusive(char::is_control).try_for_each(|part| {
         let last = part.chars().next_back().filter(|last| last.is_control());
         match last.and_then(|last| Some((last, part.strip_suffix(last)?))) {
@@ -137,6 +224,7 @@ mod tests {
             ("", ""),
             ("as it is: ü \"x\" \\", "as it is: ü \"x\" \\"),
             ("a\nb", "a\\u000ab"),
+            ("\u{b5}m", "\u{b5}m"),
             (
                 "\r\n\u{1b}[31mred\u{9b}\t",
                 "\\u000d\\u000a\\u001b[31mred\\u009b\\u0009",
@@ -146,5 +234,54 @@ mod tests {
             escape(line, &mut found).unwrap();
             assert_eq!(found, written);
         }
+    }
+
+    /// The line of one event in a format, without its instant.
+    fn line<F>(format: F) -> String
+    where
+        F: FormatEvent<tracing_subscriber::Registry, format::DefaultFields> + Send + Sync + 'static,
+    {
+        #[derive(Clone, Default)]
+        struct Written(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+        impl std::io::Write for Written {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().unwrap().write(bytes)
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let written = Written::default();
+        let writer = written.clone();
+        let subscriber = SubscriberBuilder::default()
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .event_format(OneLine::new(format, false))
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::warn!(
+                plain = "GET",
+                owned = "a b".to_owned(),
+                odd = "\"quoted\" \\ and ü, \u{9b}\n",
+                number = 7,
+                absent = None::<&str>,
+                there = Some("x"),
+                shown = %"as it is",
+                debugged = ?Some(1),
+                "what {}",
+                "happened"
+            );
+        });
+        let line = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        let (at, line) = line.split_once(' ').unwrap();
+        at.parse::<Timestamp>().unwrap();
+        assert_eq!(at.len(), "2026-11-29T17:00:00.123456Z".len());
+        line.to_owned()
+    }
+
+    #[test]
+    fn text_is_what_it_is_everywhere_else() {
+        let theirs = format::format().with_target(false).with_ansi(false);
+        assert_eq!(line(Text), line(theirs));
     }
 }

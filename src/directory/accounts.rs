@@ -164,7 +164,7 @@ impl Directory {
                 version: before.version + 1,
                 modified: now,
                 standing,
-                ..before
+                ..before.clone()
             };
             let active = standing.status() == Status::Active;
             user.resource.insert("active".to_owned(), active.into());
@@ -176,7 +176,7 @@ impl Directory {
             let account = listed(connection, &id)?;
             entry.because(act.effect(&user.standing));
             entry.changes = Some(changed(&shown.fields()?, &account.fields()?));
-            entry.account(Some(&shown), Some(&account))?;
+            entry.account(connection, Some(&before), Some(&user))?;
             Ok(account)
         })
         .await
@@ -274,6 +274,6 @@ pub(super) fn matches(
     user: &User,
 ) -> Result<bool, store::Error> {
     let groups = groups::groups_of_user(connection, user.seq)?;
-    let resource = view.user(user, &groups)?.resource;
+    let resource = view.user(user, &groups)?;
     Ok(filter.matches(&resource, ResourceType::User, &view.schemas))
 }

@@ -140,14 +140,14 @@ pub(super) fn assign(
     to: Assignment,
     now: Timestamp,
 ) -> Result<Listed, Refusal> {
-    let shown = listed(connection, &user.id)?;
     if to == user.assignment {
         entry.verdict = Verdict::Unchanged;
         entry.because("it was already so");
-        return Ok(shown);
+        return listed(connection, &user.id);
     }
     Shifts::default().admit(connection, &user, &to)?;
     let old = Given::of(connection, &user.assignment)?;
+    let before = user.clone();
     let user = User {
         version: user.version + 1,
         modified: now,
@@ -162,9 +162,8 @@ pub(super) fn assign(
     let new = Given::of(connection, &user.assignment)?;
     entry.because(format!("from {old} to {new}"));
     entry.changes = Some(changed(&fields(&old)?, &fields(&new)?));
-    let account = listed(connection, &user.id)?;
-    entry.account(Some(&shown), Some(&account))?;
-    Ok(account)
+    entry.account(connection, Some(&before), Some(&user))?;
+    listed(connection, &user.id)
 }
 
 fn fields(given: &Given) -> Result<serde_json::Value, Refusal> {

@@ -1,18 +1,19 @@
 //! Who did what, and why it was done or refused: the audit row that stands in the same transaction as each change, and
 //! alone for each refusal (design §3.12).
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use rusqlite::Connection;
 
-use super::accounts::Listed;
 use super::secret::masked;
-use super::{Clock, Directory, Refusal, administrator, feed};
+use super::{Clock, Directory, Refusal, administrator};
 use crate::scim::Object;
 use crate::store::audit::{self, Row};
 pub use crate::store::audit::{Recorded, Verdict};
-use crate::store::{self, writer::Job};
+use crate::store::users::User;
+use crate::store::{self, accounts, writer::Job};
 
 /// Who asks, and under which id.
 #[derive(Debug, Clone)]
@@ -115,7 +116,7 @@ pub struct Entry {
     /// The decision of the mappings.
     pub mapping: Option<Object>,
     /// The account before and after, for the change feed.
-    account: Option<Object>,
+    account: Option<String>,
     /// Who asks. The directory knows it once the change is made.
     pub(super) actor: String,
 }
@@ -164,10 +165,11 @@ impl Entry {
     /// Takes the account as it was and as it is.
     pub(super) fn account(
         &mut self,
-        before: Option<&Listed>,
-        after: Option<&Listed>,
+        connection: &Connection,
+        before: Option<&User>,
+        after: Option<&User>,
     ) -> Result<(), store::Error> {
-        self.account = Some(feed::together(before, after)?);
+        self.account = Some(accounts::together(connection, before, after)?);
         Ok(())
     }
 
@@ -179,34 +181,37 @@ impl Entry {
     }
 
     /// The row of a change that was made at `at`.
-    pub(super) fn row(&self, at: Timestamp, origin: &Origin) -> Row {
+    pub(super) fn row<'a>(&'a self, at: Timestamp, origin: &'a Origin) -> Row<'a> {
         let changed: Vec<_> = self.changes.iter().flat_map(Object::keys).collect();
-        let reason = match (self.reasons.as_slice(), changed.as_slice()) {
-            ([], []) => "done as asked".to_owned(),
-            ([], changed) => format!("changed: {}", listed(changed)),
-            (reasons, _) => reasons.join("; "),
+        let reason: Cow<'_, str> = match (self.reasons.as_slice(), changed.as_slice()) {
+            ([], []) => "done as asked".into(),
+            ([], changed) => format!("changed: {}", listed(changed)).into(),
+            ([reason], _) => reason.into(),
+            (reasons, _) => reasons.join("; ").into(),
         };
-        // A client may have put its token anywhere.
-        let safe = |text: &Option<String>| text.as_deref().map(|text| masked(text).into_owned());
         Row {
             at,
-            request_id: origin.request_id.clone(),
-            actor: origin.actor.clone(),
-            source: origin.source.clone(),
-            action: self.action.clone(),
+            request_id: &origin.request_id,
+            actor: &origin.actor,
+            source: &origin.source,
+            action: &self.action,
             target_type: self.target_type,
-            target_id: safe(&self.target_id),
-            target_name: safe(&self.target_name).as_deref().map(short),
+            // A client may have put its token anywhere.
+            target_id: self.target_id.as_deref().map(masked),
+            target_name: self.target_name.as_deref().map(short).map(masked),
             verdict: self.verdict,
             status: match self.status {
                 0 => origin.status,
                 status => status,
             },
             scim_type: self.scim_type,
-            reason: masked(&reason).into_owned(),
-            changes: self.changes.clone(),
-            mapping: self.mapping.clone(),
-            account: self.account.clone(),
+            reason: match reason {
+                Cow::Borrowed(reason) => masked(reason),
+                Cow::Owned(reason) => masked(&reason).into_owned().into(),
+            },
+            changes: self.changes.as_ref(),
+            mapping: self.mapping.as_ref(),
+            account: self.account.as_deref(),
         }
     }
 }
@@ -220,8 +225,9 @@ const NAME_LETTERS: usize = 120;
 const TARGET_NAME: usize = 320;
 
 /// A name as far as a row says it: who chose it may have sent one of any length.
-pub(super) fn short(name: &str) -> String {
-    name.chars().take(TARGET_NAME).collect()
+pub(super) fn short(name: &str) -> &str {
+    let end = name.char_indices().nth(TARGET_NAME);
+    end.map_or(name, |(end, _)| name.split_at(end).0)
 }
 
 /// Names for a sentence. A client chose them, so there are not more and not longer ones than a person reads.

@@ -1,7 +1,7 @@
 //! How a request's token is checked (design §3.14).
 //!
 //! Argon2 runs once per token and process, off the async threads and few at a time; afterwards a keyed digest in memory
-//! answers. Whether a token is revoked or has ended is read from the database for each request, so that what another
+//! answers. Whether a token is revoked or has ended is looked up in the database for each request, so that what another
 //! process did counts at once.
 //!
 //! Architecture Invariant: the right token is not slowed by the failures of others. A verified one is known by its
@@ -190,10 +190,7 @@ impl Directory {
             let slowed = self.throttle.fail(address, None, Instant::now()).err();
             return denied(None, "not a token of this appliance", slowed);
         };
-        let token = self
-            .store
-            .readers
-            .single(|connection| table::get(connection, presented.id))?;
+        let token = self.store.readers.token(presented.id)?;
         let now = self.now();
         let ended = |reason| {
             presented.resembles_nothing();
@@ -219,7 +216,7 @@ impl Directory {
         let slowed = self
             .throttle
             .fail(address, Some(presented.id), Instant::now());
-        denied(token.map(|token| token.id), reason, slowed.err())
+        denied(token.map(|token| token.id.clone()), reason, slowed.err())
     }
 
     /// Whether the secret is the token's: by the digest, else by argon2.
@@ -236,6 +233,16 @@ impl Directory {
         if !presented.resembles(&token.phc, token.fingerprint) {
             return Ok(Answer::Wrong);
         }
+        Box::pin(self.verify_by_argon2(token, presented, address)).await
+    }
+
+    async fn verify_by_argon2(
+        &self,
+        token: &Token,
+        presented: &Presented<'_>,
+        address: IpAddr,
+    ) -> Result<Answer, Refusal> {
+        let answer = |right| if right { Answer::Right } else { Answer::Wrong };
         let turn = self.verified.turn().await?;
         // While it waited, another request may have verified the token, or failed from the same address.
         if let Some(known) = self.verified.known(token, presented) {

@@ -87,6 +87,6 @@ pub(super) fn remove(
     }
     users::delete(connection, user)?;
     entry.changes = Some(changed(&account.fields()?, &Value::Null));
-    entry.account(Some(&account), None)?;
+    entry.account(connection, Some(user), None)?;
     Ok(Deletion { account, groups })
 }

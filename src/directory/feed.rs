@@ -14,12 +14,10 @@ use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, timeout_at};
 
-use super::accounts::Listed;
 use super::history::{Selection, Verdict};
 use super::paging::{Filling, Span};
 use super::{Directory, Refusal};
 use crate::scim::Object;
-use crate::store;
 pub use crate::store::audit::Recorded;
 use crate::store::audit::{self, Link, chain, select};
 pub use cursor::Cursor;
@@ -221,31 +219,6 @@ fn read<R: select::Read, T: From<R> + Serialize>(
         next: Cursor::at(&last.map_or_else(|| audit::head(connection), Ok)?),
         more: page.next.is_some(),
     })
-}
-
-/// What a row keeps of an account: all of it as it is after the change, and of before only what was different; all of
-/// it if it is gone.
-pub(super) fn together(
-    before: Option<&Listed>,
-    after: Option<&Listed>,
-) -> Result<Object, store::Error> {
-    let before = before.map(Listed::fed).transpose()?;
-    let after = after.map(Listed::fed).transpose()?;
-    let mut account = Object::new();
-    let differing = before.map(|mut before| {
-        before.retain(|name, value| {
-            after
-                .as_ref()
-                .is_none_or(|after| after.get(name) != Some(value))
-        });
-        before
-    });
-    account.insert(
-        "before".to_owned(),
-        differing.map_or(Value::Null, Value::Object),
-    );
-    account.insert("after".to_owned(), after.map_or(Value::Null, Value::Object));
-    Ok(account)
 }
 
 /// The account before and after, from what a row keeps of it.

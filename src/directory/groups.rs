@@ -22,6 +22,8 @@ use crate::scim::schema::ResourceType;
 use crate::scim::version::Condition;
 use crate::scim::{Error, Object, ScimType};
 use crate::store::groups::{self, Group, Reference};
+use crate::store::list::Stored;
+use crate::store::text::object as stored_text;
 
 impl Directory {
     /// Creates a group (RFC 7644 §3.3). Its members are read again only if `projection` shows them.
@@ -34,8 +36,8 @@ impl Directory {
         let members = projection.wants("members");
         let entry = Entry::new("group.create", 201).about("Group", None);
         self.change(origin, entry, move |connection, entry, now| {
-            let group = Change::new(connection, entry, now).create(parsed)?;
-            with_members(connection, group, members)
+            let stored = Change::new(connection, entry, now).create(parsed)?;
+            with_members(connection, stored, members)
         })
         .await
         .and_then(|row| row.shown(&self.view))
@@ -65,9 +67,9 @@ impl Directory {
             ) {
                 attributes.insert("externalId".to_owned(), kept.clone());
             }
-            let group =
+            let stored =
                 Change::new(connection, entry, now).revise(before, attributes, &[wanted])?;
-            with_members(connection, group, members)
+            with_members(connection, stored, members)
         })
         .await
         .and_then(|row| row.shown(&self.view))
@@ -99,12 +101,12 @@ impl Directory {
                 &view.schemas,
             )?;
             entry.skipped(&[split.skipped, patched.skipped].concat());
-            let group = Change::new(connection, entry, now).revise(
+            let stored = Change::new(connection, entry, now).revise(
                 before,
                 patched.attributes,
                 &split.members,
             )?;
-            let shown = shown.map(|members| with_members(connection, group, members));
+            let shown = shown.map(|members| with_members(connection, stored, members));
             shown.transpose()
         })
         .await
@@ -136,21 +138,22 @@ impl Directory {
 
 /// What the representation of a group is made of, which nobody has to wait for in the writer.
 struct Row {
-    group: Group,
+    stored: Stored,
     members: Option<Vec<Reference>>,
 }
 
 impl Row {
     fn shown(self, view: &View) -> Result<Representation, Refusal> {
-        Ok(view.group(&self.group, self.members.as_deref())?)
+        let members = self.members.as_deref();
+        Ok(view.representation(ResourceType::Group, self.stored, members)?)
     }
 }
 
 /// A group, with its members if `members` says so.
-fn with_members(connection: &Connection, group: Group, members: bool) -> Result<Row, Refusal> {
-    let members = members.then(|| groups::members(connection, group.seq));
+fn with_members(connection: &Connection, stored: Stored, members: bool) -> Result<Row, Refusal> {
+    let members = members.then(|| groups::members(connection, stored.seq));
     Ok(Row {
-        group,
+        stored,
         members: members.transpose()?,
     })
 }
@@ -198,14 +201,13 @@ impl<'a> Change<'a> {
         }
     }
 
-    fn create(mut self, parsed: Parsed) -> Result<Group, Refusal> {
+    fn create(mut self, parsed: Parsed) -> Result<Stored, Refusal> {
         let mut attributes = parsed.attributes;
         self.entry.target_name = text(&attributes, "displayName").map(str::to_owned);
         self.entry.skipped(&parsed.skipped);
         let members = patch::members_of(&mut attributes);
         self.refuse_taken("", &attributes)?;
-        refuse_too_large(&attributes)?;
-        let mut group = Group {
+        let group = Group {
             seq: 0,
             id: super::new_id(),
             resource: attributes,
@@ -213,13 +215,14 @@ impl<'a> Change<'a> {
             created: self.now,
             modified: self.now,
         };
-        group.seq = groups::insert(self.connection, &group)?;
+        let stored = groups::insert(self.connection, &group)?;
+        refuse_too_large(&stored.resource, &group.resource)?;
         self.entry.target_id = Some(group.id.clone());
         self.entry.because("the identity provider sent a new group");
-        self.carry_out(group.seq, &MemberChange::Add(members))?;
+        self.carry_out(stored.seq, &MemberChange::Add(members))?;
         let changes = self.tell(resource::changes(&Object::new(), &group.resource));
         self.entry.changes = Some(changes);
-        Ok(group)
+        Ok(stored)
     }
 
     /// Gives `before` new attributes and changes its members, in order; nothing is written where nothing differs.
@@ -228,15 +231,13 @@ impl<'a> Change<'a> {
         before: Group,
         attributes: Object,
         members: &[MemberChange],
-    ) -> Result<Group, Refusal> {
+    ) -> Result<Stored, Refusal> {
         let changes = resource::changes(&before.resource, &attributes);
         if changes.contains_key("displayName") {
             self.refuse_taken(&before.id, &attributes)?;
             groups::touch_parents(self.connection, before.seq, self.now)?;
         }
-        if !changes.is_empty() {
-            refuse_too_large(&attributes)?;
-        }
+        let resource_changes = !changes.is_empty();
         for change in members {
             self.carry_out(before.seq, change)?;
         }
@@ -244,7 +245,7 @@ impl<'a> Change<'a> {
         if changes.is_empty() {
             self.entry.verdict = Verdict::Unchanged;
             self.entry.because("it was already so");
-            return Ok(before);
+            return Ok(before.stored(stored_text(&before.resource)?));
         }
         let changed: Vec<_> = changes.keys().collect();
         let sentence = format!("the identity provider changed {}", listed(&changed));
@@ -256,8 +257,11 @@ impl<'a> Change<'a> {
             modified: self.now,
             ..before
         };
-        groups::update(self.connection, &group)?;
-        Ok(group)
+        let stored = groups::update(self.connection, &group)?;
+        if resource_changes {
+            refuse_too_large(&stored.resource, &group.resource)?;
+        }
+        Ok(stored)
     }
 
     fn refuse_taken(&self, id: &str, attributes: &Object) -> Result<(), Refusal> {

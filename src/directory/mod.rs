@@ -57,13 +57,14 @@ use serde_json::Value;
 
 pub use refusal::Refusal;
 
+use crate::scim::query::Projection;
 use crate::scim::resource::changes;
 use crate::scim::schema::{ResourceType, Schemas};
 use crate::scim::{Error, Object, ScimType};
 use crate::store::writer::Job;
 use crate::store::{self, Store};
 use places::Seats;
-use view::View;
+use view::{Representation, View};
 
 /// Where the present instant comes from.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -161,6 +162,11 @@ impl Directory {
         self.view.location(resource_type, id)
     }
 
+    /// What `projection` shows of a resource, as JSON.
+    pub fn json(&self, of: &Representation, projection: &Projection) -> Result<Vec<u8>, Refusal> {
+        Ok(self.view.json(of, projection)?)
+    }
+
     /// The present instant.
     pub fn now(&self) -> Timestamp {
         (self.clock)()
@@ -223,17 +229,13 @@ fn changed(old: &Value, new: &Value) -> Object {
 /// shows. Without it PATCH after PATCH could add to one resource for ever. Members of groups are not part of it.
 const RESOURCE_SIZE: usize = 1024 * 1024;
 
-/// Refuses to store a resource that is larger than [`RESOURCE_SIZE`]. `active` does not count: whoever leaves is
-/// preserved, however much is stored.
-fn refuse_too_large(attributes: &Object) -> Result<(), Refusal> {
+/// Refuses a resource that is larger than [`RESOURCE_SIZE`] as `text`, which stands for `attributes`. `active` does not
+/// count: whoever leaves is preserved, however much is stored.
+fn refuse_too_large(text: &str, attributes: &Object) -> Result<(), Refusal> {
     let active = attributes
         .get("active")
         .map_or(0, |active| active.to_string().len());
-    match store::text::object(attributes)?
-        .len()
-        .saturating_sub(active)
-        > RESOURCE_SIZE
-    {
+    match text.len().saturating_sub(active) > RESOURCE_SIZE {
         false => Ok(()),
         true => Err(Refusal::Invalid(Error::new(
             ScimType::TooMany,

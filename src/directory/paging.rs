@@ -111,16 +111,13 @@ impl<T, P> Filling<T, P> {
     }
 }
 
-impl<T: Serialize, P> Filling<T, P> {
-    /// Takes the item at `place`, or ends the page in front of it.
-    pub(super) fn take(&mut self, place: P, item: T) -> ControlFlow<()> {
+impl<T, P> Filling<T, P> {
+    /// Takes the item at `place`, which has `bytes` as JSON, or ends the page in front of it.
+    pub(super) fn take_sized(&mut self, place: P, bytes: usize, item: T) -> ControlFlow<()> {
         if self.is_full() {
             return ControlFlow::Break(());
         }
-        let mut counted = Counted(0);
-        // Counting cannot fail, and what cannot be written as JSON has no length.
-        let _ = serde_json::to_writer(&mut counted, &item);
-        let taken = self.taken.saturating_add(counted.0);
+        let taken = self.taken.saturating_add(bytes);
         if taken > self.bytes && !self.items.is_empty() {
             self.more = true;
             return ControlFlow::Break(());
@@ -129,6 +126,16 @@ impl<T: Serialize, P> Filling<T, P> {
         self.last = Some(place);
         self.items.push(item);
         ControlFlow::Continue(())
+    }
+}
+
+impl<T: Serialize, P> Filling<T, P> {
+    /// Takes the item at `place`, or ends the page in front of it.
+    pub(super) fn take(&mut self, place: P, item: T) -> ControlFlow<()> {
+        let mut counted = Counted(0);
+        // Counting cannot fail, and what cannot be written as JSON has no length.
+        let _ = serde_json::to_writer(&mut counted, &item);
+        self.take_sized(place, counted.0, item)
     }
 }
 

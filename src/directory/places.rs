@@ -128,6 +128,10 @@ pub(super) fn claim(
     after: Standing,
 ) -> Result<(), Refusal> {
     let before = before.map(|before| before.status());
+    // What needs no room is not counted.
+    if before == Some(after.status()) {
+        return Ok(());
+    }
     let profile = profiles::get(connection, profile)?;
     let room = Room {
         seats,

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use rusqlite::Connection;
 
 use super::paging::{Filling, Span};
-use super::view::{Shown, View};
+use super::view::View;
 use super::{Directory, Refusal};
 use crate::scim::query::cursor::Place;
 use crate::scim::query::sort::Rank;
@@ -23,13 +23,22 @@ pub const PAGE: u64 = 100;
 /// Resources on a page at the most: what bounds the memory of one answer.
 pub const PAGE_LIMIT: u64 = 1000;
 
+/// A resource as the client wants to see it.
+#[derive(Debug)]
+pub struct Shown {
+    /// Its weak entity tag.
+    pub etag: String,
+    /// What the client sees of it.
+    pub json: Vec<u8>,
+}
+
 /// One page of a list.
 #[derive(Debug)]
 pub struct Listing {
     /// How many match in all.
     pub total: u64,
-    /// Those on this page, as the query wants to see them.
-    pub resources: Vec<Shown>,
+    /// Those on this page, as the query wants to see them: JSON.
+    pub resources: Vec<Vec<u8>>,
     /// Cursor of the next page, if there is one and the query pages by cursor.
     pub next: Option<String>,
 }
@@ -47,7 +56,7 @@ impl Directory {
             let stored = list::table(resource_type)
                 .get(connection, &id)?
                 .ok_or_else(|| not_found(resource_type, &id))?;
-            Ok(view.shown(connection, resource_type, &stored, &projection)?)
+            shown(&view, connection, resource_type, stored, &projection)
         };
         self.store.readers.indexed(read).await
     }
@@ -99,13 +108,31 @@ impl Directory {
     }
 }
 
+/// A stored resource as `projection` shows it.
+fn shown(
+    view: &View,
+    connection: &Connection,
+    resource_type: ResourceType,
+    stored: Stored,
+    projection: &Projection,
+) -> Result<Shown, Refusal> {
+    // The groups of a user are a part of its version, whether or not they are shown.
+    let connected = resource_type == ResourceType::User || projection.wants("members");
+    let of = view.read(connection, resource_type, stored, connected)?;
+    let json = view.json(&of, projection)?;
+    Ok(Shown {
+        etag: of.etag,
+        json,
+    })
+}
+
 /// Resources on a page for which a query asks for so many.
 fn items(count: Option<u64>) -> u64 {
     count.unwrap_or(PAGE).min(PAGE_LIMIT)
 }
 
 /// An empty page of at most so many resources.
-fn page(count: u64) -> Filling<Shown, Rank> {
+fn page(count: u64) -> Filling<Vec<u8>, Rank> {
     Filling::within(Span::page(0, usize::try_from(count).unwrap_or(usize::MAX)))
 }
 
@@ -176,27 +203,30 @@ impl List {
         connection: &Connection,
         start: &Start,
         count: u64,
-        page: &mut Filling<Shown, Rank>,
+        page: &mut Filling<Vec<u8>, Rank>,
     ) -> Result<u64, Refusal> {
         let (kind, table) = (self.resource_type, list::table(self.resource_type));
-        let take = |rank: Rank, stored: &Stored| {
+        let take = |rank: Rank, stored: Stored| {
             if page.is_full() {
                 return Ok(ControlFlow::Break(()));
             }
             let projection = &self.query.projection;
-            let shown = self.view.shown(connection, kind, stored, projection)?;
-            Ok(page.take(rank, shown))
+            let shown = shown(&self.view, connection, kind, stored, projection)?;
+            Ok(page.take_sized(rank, shown.json.len(), shown.json))
         };
         match self.judges() {
             false => table.page(connection, &self.condition, start, count, take),
             true => {
                 let judge = |stored: &Stored| {
+                    let read = |connected| {
+                        let stored = stored.clone();
+                        let of = self.view.read(connection, kind, stored, connected)?;
+                        self.view.whole(&of)
+                    };
                     let resource = match self.looks_at {
                         Sight::Stored => stored.attributes()?,
-                        Sight::Made => self.view.whole(connection, kind, stored, false)?.resource,
-                        Sight::Connected => {
-                            self.view.whole(connection, kind, stored, true)?.resource
-                        }
+                        Sight::Made => read(false)?,
+                        Sight::Connected => read(true)?,
                     };
                     Ok(self.judge(&resource, stored.seq))
                 };

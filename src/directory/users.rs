@@ -7,7 +7,6 @@ use rusqlite::Connection;
 use serde_json::Value;
 
 use super::account::{self, text};
-use super::accounts::listed as listed_account;
 use super::audit::{Entry, Origin, Verdict, listed, short};
 use super::lifecycle::{self, Event};
 use super::places::{self, Seats};
@@ -20,6 +19,8 @@ use crate::scim::schema::{ResourceType, Schemas};
 use crate::scim::version::Condition;
 use crate::scim::{Error, Object, ScimType, fold};
 use crate::store::groups::{self, Reference};
+use crate::store::list::Stored;
+use crate::store::text::object as stored_text;
 use crate::store::users::{self, Assignment, Author, ManagedBy, Standing, Status, Touched, User};
 
 impl Directory {
@@ -34,7 +35,7 @@ impl Directory {
         let entry = Entry::new("user.create", 201).about("User", None);
         self.change(origin, entry, move |connection, entry, now| {
             let schemas = &schemas;
-            let user = Change {
+            let stored = Change {
                 connection,
                 entry,
                 now,
@@ -42,10 +43,10 @@ impl Directory {
                 seats,
             }
             .create(parsed)?;
-            with_groups(connection, user)
+            with_groups(connection, stored)
         })
         .await
-        .and_then(|(user, groups)| Ok(self.view.user(&user, &groups)?))
+        .and_then(|(stored, groups)| self.represented(stored, &groups))
     }
 
     /// Replaces the user by another resource (RFC 7644 §3.5.1); what `active`, `externalId` and kept extension
@@ -65,7 +66,7 @@ impl Directory {
             let before = existing(connection, entry, &view, &id, &condition)?;
             entry.skipped(&parsed.skipped);
             let attributes = with_kept(parsed.attributes, &before.resource, schemas);
-            let user = Change {
+            let stored = Change {
                 connection,
                 entry,
                 now,
@@ -73,10 +74,10 @@ impl Directory {
                 seats,
             }
             .write(before, attributes)?;
-            with_groups(connection, user)
+            with_groups(connection, stored)
         })
         .await
-        .and_then(|(user, groups)| Ok(self.view.user(&user, &groups)?))
+        .and_then(|(stored, groups)| self.represented(stored, &groups))
     }
 
     /// Changes the user by a PATCH (RFC 7644 §3.5.2): all of its operations or none.
@@ -95,7 +96,7 @@ impl Directory {
             let before = existing(connection, entry, &view, &id, &condition)?;
             let patched = patch::apply(&patch, &before.resource, ResourceType::User, schemas)?;
             entry.skipped(&patched.skipped);
-            let user = Change {
+            let stored = Change {
                 connection,
                 entry,
                 now,
@@ -103,10 +104,15 @@ impl Directory {
                 seats,
             }
             .write(before, patched.attributes)?;
-            with_groups(connection, user)
+            with_groups(connection, stored)
         })
         .await
-        .and_then(|(user, groups)| Ok(self.view.user(&user, &groups)?))
+        .and_then(|(stored, groups)| self.represented(stored, &groups))
+    }
+
+    fn represented(&self, stored: Stored, groups: &[Reference]) -> Result<Representation, Refusal> {
+        let kind = ResourceType::User;
+        Ok(self.view.representation(kind, stored, Some(groups))?)
     }
 
     /// Removes the user from SCIM's sight and from all groups (RFC 7644 §3.6). The account stays, preserved.
@@ -143,9 +149,12 @@ impl Directory {
 }
 
 /// A user with its groups: what its representation is made of, which nobody has to wait for in the writer.
-fn with_groups(connection: &Connection, user: User) -> Result<(User, Vec<Reference>), Refusal> {
-    let groups = groups::groups_of_user(connection, user.seq)?;
-    Ok((user, groups))
+fn with_groups(
+    connection: &Connection,
+    stored: Stored,
+) -> Result<(Stored, Vec<Reference>), Refusal> {
+    let groups = groups::groups_of_user(connection, stored.seq)?;
+    Ok((stored, groups))
 }
 
 /// The visible user with this id, if it has the version that the client wants.
@@ -209,7 +218,7 @@ pub(super) struct Change<'a> {
 }
 
 impl Change<'_> {
-    fn create(self, mut parsed: Parsed) -> Result<User, Refusal> {
+    fn create(self, mut parsed: Parsed) -> Result<Stored, Refusal> {
         let user_name = text(&parsed.attributes, "userName")
             .unwrap_or_default()
             .to_owned();
@@ -260,8 +269,7 @@ impl Change<'_> {
         standing: Standing,
         assignment: Assignment,
         reason: &str,
-    ) -> Result<User, Refusal> {
-        refuse_too_large(&attributes)?;
+    ) -> Result<Stored, Refusal> {
         let profile = assignment.profile;
         places::claim(
             self.connection,
@@ -271,7 +279,7 @@ impl Change<'_> {
             None,
             standing,
         )?;
-        let mut user = User {
+        let user = User {
             seq: 0,
             id: super::new_id(),
             account: account::derive(&attributes, None, self.schemas.custom_urn(), self.entry),
@@ -283,12 +291,12 @@ impl Change<'_> {
             modified: self.now,
         };
         let actor = &self.entry.actor;
-        user.seq = users::insert(self.connection, &user, Author { actor, reason })?;
+        let stored = users::insert(self.connection, &user, Author { actor, reason })?;
+        refuse_too_large(&stored.resource, &user.resource)?;
         self.entry.target_id = Some(user.id.clone());
         self.entry.changes = Some(resource::changes(&Object::new(), &user.resource));
-        let account = listed_account(self.connection, &user.id)?;
-        self.entry.account(None, Some(&account))?;
-        Ok(user)
+        self.entry.account(self.connection, None, Some(&user))?;
+        Ok(stored)
     }
 
     /// The hidden account of the person that a POST describes (design §8, who comes back).
@@ -300,7 +308,7 @@ impl Change<'_> {
     }
 
     /// A write by the identity provider to a visible user.
-    fn write(self, before: User, mut attributes: Object) -> Result<User, Refusal> {
+    fn write(self, before: User, mut attributes: Object) -> Result<Stored, Refusal> {
         let active = active(&mut attributes);
         self.revise(before, attributes, Event::Written { active })
     }
@@ -311,7 +319,7 @@ impl Change<'_> {
         before: User,
         mut attributes: Object,
         event: Event,
-    ) -> Result<User, Refusal> {
+    ) -> Result<Stored, Refusal> {
         self.entry.target_id = Some(before.id.clone());
         let standing = lifecycle::after(before.standing, event, self.now)?;
         let status = standing.status();
@@ -320,7 +328,7 @@ impl Change<'_> {
         if changes.is_empty() && standing == before.standing {
             self.entry.verdict = Verdict::Unchanged;
             self.entry.because("it was already so");
-            return Ok(before);
+            return Ok(before.stored(stored_text(&before.resource)?));
         }
         let renamed = changes.contains_key("userName") || !before.standing.visible;
         if renamed && standing.visible {
@@ -353,28 +361,29 @@ impl Change<'_> {
             emails: changes.contains_key("emails"),
         };
         self.entry.changes = Some(changes);
-        refuse_too_large(&attributes)?;
-        let shown_as = before.display().to_owned();
         let user = User {
+            seq: before.seq,
+            id: before.id.clone(),
             account,
             resource: attributes,
             version: before.version + 1,
             standing,
+            assignment: before.assignment.clone(),
+            created: before.created,
             modified: self.now,
-            ..before
         };
-        let shown = listed_account(self.connection, &user.id)?;
         let author = Author {
             actor: &self.entry.actor,
             reason: event.reason(),
         };
-        users::update(self.connection, &user, touched, author)?;
-        let account = listed_account(self.connection, &user.id)?;
-        self.entry.account(Some(&shown), Some(&account))?;
-        if user.display() != shown_as {
+        let stored = users::update(self.connection, &user, touched, author)?;
+        refuse_too_large(&stored.resource, &user.resource)?;
+        self.entry
+            .account(self.connection, Some(&before), Some(&user))?;
+        if user.display() != before.display() {
             groups::touch_of_user(self.connection, user.seq, self.now)?;
         }
-        Ok(user)
+        Ok(stored)
     }
 
     fn refuse_taken(&self, id: &str, attributes: &Object) -> Result<(), Refusal> {

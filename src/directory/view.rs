@@ -6,42 +6,32 @@ use aws_lc_rs::digest::{SHA256, digest};
 use percent_encoding::utf8_percent_encode;
 use rusqlite::Connection;
 use serde::Serialize;
-use serde_json::value::{RawValue, to_raw_value};
 
 use crate::scim::Object;
 use crate::scim::query::Projection;
-use crate::scim::resource::{Meta, SEGMENT, render, render_text};
+use crate::scim::resource::{Meta, SEGMENT, render, render_json};
 use crate::scim::schema::{ResourceType, Schemas};
-use crate::store::groups::{self, Group, Reference};
+use crate::store;
+use crate::store::groups::{self, Reference};
 use crate::store::list::Stored;
 use crate::store::users::User;
-use crate::store::{self, text};
 
-/// A resource as SCIM shows it, before a projection.
+/// A stored resource with what SCIM adds to it.
 #[derive(Debug, Clone)]
 pub struct Representation {
-    /// Its id.
-    pub id: String,
-    /// Its weak entity tag.
-    pub etag: String,
+    /// Its type.
+    pub resource_type: ResourceType,
+    /// Its row.
+    pub stored: Stored,
     /// Its URL.
     pub location: String,
-    /// All of it.
-    pub resource: Object,
-}
-
-/// A stored resource on its way out. As JSON it is what the client sees.
-#[derive(Debug, Clone, Serialize)]
-#[serde(transparent)]
-pub struct Shown {
     /// Its weak entity tag.
-    #[serde(skip)]
     pub etag: String,
-    /// What the client sees of it.
-    pub resource: Box<RawValue>,
+    connected: Option<Connected>,
 }
 
 /// What a resource shows of others: a user its groups, a group its members.
+#[derive(Debug, Clone)]
 struct Connected {
     name: &'static str,
     /// A JSON array.
@@ -59,6 +49,18 @@ struct Element<'a> {
     kind: &'static str,
 }
 
+impl Representation {
+    fn meta(&self) -> Meta<'_> {
+        Meta {
+            resource_type: self.resource_type.name(),
+            created: &self.stored.created,
+            last_modified: &self.stored.modified,
+            location: &self.location,
+            version: &self.etag,
+        }
+    }
+}
+
 /// What every representation is made with.
 #[derive(Clone)]
 pub struct View {
@@ -69,95 +71,96 @@ pub struct View {
 }
 
 impl View {
-    /// A user that belongs to these groups.
-    pub fn user(&self, user: &User, groups: &[Reference]) -> Result<Representation, store::Error> {
-        let instants = [user.created, user.modified].map(text::instant);
-        let connected = self.groups(groups)?;
-        let kind = ResourceType::User;
-        let meta = self.meta(kind, &user.id, user.version, instants, connected.as_ref());
-        self.represent(kind, &user.id, meta, &user.resource, connected)
+    /// A stored resource, with these groups of a user or members of a group. Without its groups the version of a user is
+    /// not the one that clients know; a group has no members where they are not shown.
+    pub fn representation(
+        &self,
+        resource_type: ResourceType,
+        stored: Stored,
+        connected: Option<&[Reference]>,
+    ) -> Result<Representation, store::Error> {
+        let connected = match (resource_type, connected) {
+            (_, None) => None,
+            (ResourceType::User, Some(groups)) => self.groups(groups)?,
+            (ResourceType::Group, Some(members)) => Some(self.members(members)?),
+        };
+        let groups = connected.as_ref();
+        let groups = groups.filter(|_| resource_type == ResourceType::User);
+        Ok(Representation {
+            resource_type,
+            location: self.location(resource_type, &stored.id),
+            etag: etag(stored.version, groups),
+            stored,
+            connected,
+        })
     }
 
-    /// A group, with these members where they are shown.
-    pub fn group(
+    /// The same, with what it is connected to read where `connected` says so.
+    pub fn read(
         &self,
-        group: &Group,
-        members: Option<&[Reference]>,
+        connection: &Connection,
+        resource_type: ResourceType,
+        stored: Stored,
+        connected: bool,
     ) -> Result<Representation, store::Error> {
-        let instants = [group.created, group.modified].map(text::instant);
-        let connected = members.map(|members| self.members(members)).transpose()?;
-        let kind = ResourceType::Group;
-        let meta = self.meta(kind, &group.id, group.version, instants, None);
-        self.represent(kind, &group.id, meta, &group.resource, connected)
+        let seq = stored.seq;
+        let connected = connected.then(|| match resource_type {
+            ResourceType::User => groups::groups_of_user(connection, seq),
+            ResourceType::Group => groups::members(connection, seq),
+        });
+        self.representation(resource_type, stored, connected.transpose()?.as_deref())
+    }
+
+    /// All of a resource as an object.
+    pub fn whole(&self, of: &Representation) -> Result<Object, store::Error> {
+        let attributes = of.stored.attributes()?;
+        self.object(&attributes, of)
+    }
+
+    /// All of a user that belongs to these groups.
+    pub fn user(&self, user: &User, groups: &[Reference]) -> Result<Object, store::Error> {
+        let stored = user.stored(String::new());
+        let of = self.representation(ResourceType::User, stored, Some(groups))?;
+        self.object(&user.resource, &of)
+    }
+
+    /// What `projection` shows of a resource, as JSON. Where that is all, its text goes out as it is stored.
+    pub fn json(
+        &self,
+        of: &Representation,
+        projection: &Projection,
+    ) -> Result<Vec<u8>, store::Error> {
+        if *projection != Projection::Default {
+            let seen = projection.apply(self.whole(of)?, of.resource_type, &self.schemas);
+            return serde_json::to_vec(&seen).map_err(unwritable);
+        }
+        let connected = of.connected.as_ref();
+        let connected = connected.map(|connected| (connected.name, connected.text.as_str()));
+        let (stored, schemas) = (&of.stored, &self.schemas);
+        render_json(
+            &stored.resource,
+            &stored.id,
+            &of.meta(),
+            connected,
+            of.resource_type,
+            schemas,
+        )
+        .map_err(unwritable)
+    }
+
+    fn object(&self, attributes: &Object, of: &Representation) -> Result<Object, store::Error> {
+        let (id, kind) = (&of.stored.id, of.resource_type);
+        let mut resource = render(attributes, id, &of.meta(), kind, &self.schemas);
+        if let Some(Connected { name, text }) = &of.connected {
+            let elements = serde_json::from_str(text).map_err(unwritable)?;
+            resource.insert((*name).to_owned(), elements);
+        }
+        Ok(resource)
     }
 
     /// The weak entity tag of a user that belongs to these groups.
     pub fn user_etag(&self, version: i64, groups: &[Reference]) -> Result<String, store::Error> {
         Ok(etag(version, self.groups(groups)?.as_ref()))
-    }
-
-    /// A stored resource, with what it is connected to if `connected` says so. Without its groups the version of a user
-    /// is not the one that clients know.
-    pub fn whole(
-        &self,
-        connection: &Connection,
-        resource_type: ResourceType,
-        stored: &Stored,
-        connected: bool,
-    ) -> Result<Representation, store::Error> {
-        let connected = self.connected(connection, resource_type, stored.seq, connected)?;
-        let meta = self.meta_of(resource_type, stored, connected.as_ref());
-        let attributes = stored.attributes()?;
-        self.represent(resource_type, &stored.id, meta, &attributes, connected)
-    }
-
-    /// What `projection` shows of a stored resource. Where that is all, its text goes out as it is stored.
-    pub fn shown(
-        &self,
-        connection: &Connection,
-        resource_type: ResourceType,
-        stored: &Stored,
-        projection: &Projection,
-    ) -> Result<Shown, store::Error> {
-        // The groups of a user are a part of its version, whether or not they are shown.
-        let wanted = resource_type == ResourceType::User || projection.wants("members");
-        if *projection != Projection::Default {
-            let whole = self.whole(connection, resource_type, stored, wanted)?;
-            let seen = projection.apply(whole.resource, resource_type, &self.schemas);
-            let resource = to_raw_value(&seen).map_err(unwritable)?;
-            let etag = whole.etag;
-            return Ok(Shown { etag, resource });
-        }
-        let connected = self.connected(connection, resource_type, stored.seq, wanted)?;
-        let meta = self.meta_of(resource_type, stored, connected.as_ref());
-        let connected = connected.as_ref();
-        let connected = connected.map(|connected| (connected.name, connected.text.as_str()));
-        let (id, schemas) = (&stored.id, &self.schemas);
-        let text = render_text(
-            &stored.resource,
-            id,
-            &meta,
-            connected,
-            resource_type,
-            schemas,
-        );
-        let (etag, resource) = (meta.version, text.map_err(unwritable)?);
-        Ok(Shown { etag, resource })
-    }
-
-    /// What a resource is connected to, if `wanted`.
-    fn connected(
-        &self,
-        connection: &Connection,
-        resource_type: ResourceType,
-        seq: i64,
-        wanted: bool,
-    ) -> Result<Option<Connected>, store::Error> {
-        match resource_type {
-            _ if !wanted => Ok(None),
-            ResourceType::User => self.groups(&groups::groups_of_user(connection, seq)?),
-            ResourceType::Group => self.members(&groups::members(connection, seq)?).map(Some),
-        }
     }
 
     fn groups(&self, groups: &[Reference]) -> Result<Option<Connected>, store::Error> {
@@ -194,61 +197,6 @@ impl View {
             display: &to.display,
             kind,
         }
-    }
-
-    fn meta_of(
-        &self,
-        resource_type: ResourceType,
-        stored: &Stored,
-        connected: Option<&Connected>,
-    ) -> Meta {
-        let instants = [stored.created.clone(), stored.modified.clone()];
-        self.meta(
-            resource_type,
-            &stored.id,
-            stored.version,
-            instants,
-            connected,
-        )
-    }
-
-    fn meta(
-        &self,
-        resource_type: ResourceType,
-        id: &str,
-        version: i64,
-        [created, last_modified]: [String; 2],
-        connected: Option<&Connected>,
-    ) -> Meta {
-        let groups = connected.filter(|_| resource_type == ResourceType::User);
-        let version = etag(version, groups);
-        Meta {
-            created,
-            last_modified,
-            location: self.location(resource_type, id),
-            version,
-        }
-    }
-
-    fn represent(
-        &self,
-        resource_type: ResourceType,
-        id: &str,
-        meta: Meta,
-        attributes: &Object,
-        connected: Option<Connected>,
-    ) -> Result<Representation, store::Error> {
-        let mut resource = render(attributes, id, &meta, resource_type, &self.schemas);
-        if let Some(Connected { name, text }) = connected {
-            let elements = serde_json::from_str(&text).map_err(unwritable)?;
-            resource.insert(name.to_owned(), elements);
-        }
-        Ok(Representation {
-            id: id.to_owned(),
-            etag: meta.version,
-            location: meta.location,
-            resource,
-        })
     }
 
     /// URL of the resource with this id, which may be one that a client made up.

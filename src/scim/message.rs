@@ -1,7 +1,6 @@
 //! The messages that are no resources: errors and lists, and the URNs by which messages are known. Only JSON is made
 //! here; status codes and headers are the server's.
 
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Object, ScimType};
@@ -40,35 +39,31 @@ pub enum Position {
     Cursor(Option<String>),
 }
 
-/// A page of a list (RFC 7644 §3.4.2). An empty list keeps its `Resources` (C-01).
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ListResponse<R> {
-    schemas: [&'static str; 1],
-    total_results: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    start_index: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<String>,
-    items_per_page: usize,
-    #[serde(rename = "Resources")]
-    resources: Vec<R>,
-}
-
-/// A page with `resources`; `total` counts all pages.
-pub fn list_response<R>(total: u64, position: Position, resources: Vec<R>) -> ListResponse<R> {
-    let (start_index, next_cursor) = match position {
-        Position::Index(start) => (Some(start), None),
-        Position::Cursor(next) => (None, next),
-    };
-    ListResponse {
-        schemas: [LIST_RESPONSE_URN],
-        total_results: total,
-        start_index,
-        next_cursor,
-        items_per_page: resources.len(),
-        resources,
+/// A page of a list as JSON, made of `resources` as JSON (RFC 7644 §3.4.2); `total` counts all pages. An empty list keeps
+/// its `Resources` (C-01).
+pub fn list_response<R: AsRef<[u8]>>(total: u64, position: Position, resources: &[R]) -> Vec<u8> {
+    let mut head = Object::new();
+    head.insert("schemas".into(), json!([LIST_RESPONSE_URN]));
+    head.insert("totalResults".into(), total.into());
+    match position {
+        Position::Index(start) => drop(head.insert("startIndex".into(), start.into())),
+        Position::Cursor(None) => {}
+        Position::Cursor(Some(next)) => drop(head.insert("nextCursor".into(), next.into())),
     }
+    head.insert("itemsPerPage".into(), resources.len().into());
+    let mut list = Value::Object(head).to_string().into_bytes();
+    let bytes = resources.iter().map(|resource| resource.as_ref().len() + 1);
+    list.reserve_exact(bytes.sum::<usize>() + 16);
+    list.pop();
+    list.extend_from_slice(b",\"Resources\":[");
+    for (place, resource) in resources.iter().enumerate() {
+        if place > 0 {
+            list.push(b',');
+        }
+        list.extend_from_slice(resource.as_ref());
+    }
+    list.extend_from_slice(b"]}");
+    list
 }
 
 /// The answer to a bulk request with what came of each operation (RFC 7644 §3.7).
@@ -98,23 +93,20 @@ mod tests {
 
     #[test]
     fn lists_say_where_they_stand() {
+        let read = |list: Vec<u8>| serde_json::from_slice::<Value>(&list).unwrap();
         assert_eq!(
-            json!(list_response::<Object>(0, Position::Index(1), vec![])),
+            read(list_response::<&str>(0, Position::Index(1), &[])),
             json!({"schemas": [LIST_RESPONSE_URN], "totalResults": 0, "startIndex": 1, "itemsPerPage": 0,
                    "Resources": []}),
             "C-01"
         );
-        let one = Object::from_iter([("id".to_owned(), json!("U1"))]);
+        let two = [r#"{"id":"U1"}"#, r#"{"id":"U2"}"#];
         assert_eq!(
-            json!(list_response(
-                7,
-                Position::Cursor(Some("c".into())),
-                vec![one]
-            )),
-            json!({"schemas": [LIST_RESPONSE_URN], "totalResults": 7, "nextCursor": "c", "itemsPerPage": 1,
-                   "Resources": [{"id": "U1"}]})
+            read(list_response(7, Position::Cursor(Some("c".into())), &two)),
+            json!({"schemas": [LIST_RESPONSE_URN], "totalResults": 7, "nextCursor": "c", "itemsPerPage": 2,
+                   "Resources": [{"id": "U1"}, {"id": "U2"}]})
         );
-        let last = json!(list_response::<Object>(0, Position::Cursor(None), vec![]));
+        let last = read(list_response::<&str>(0, Position::Cursor(None), &[]));
         assert!(last.get("nextCursor").is_none());
     }
 }

@@ -28,6 +28,11 @@ pub fn object(status: u16, object: &impl Serialize) -> Reply {
     typed(status, object, SCIM_JSON)
 }
 
+/// A reply with SCIM that is JSON already.
+pub fn scim(status: u16, json: Vec<u8>) -> Reply {
+    written(status, json, SCIM_JSON)
+}
+
 /// A reply with JSON that is not SCIM. It may hold a secret, so nobody is to keep it.
 pub fn json(status: u16, value: &impl Serialize) -> Reply {
     let mut reply = typed(status, value, JSON);
@@ -43,7 +48,14 @@ pub fn problem(status: u16, problem: &impl Serialize) -> Reply {
 
 fn typed(status: u16, value: &impl Serialize, media_type: HeaderValue) -> Reply {
     // Maps with text keys and text that is JSON always serialise.
-    let mut body = serde_json::to_vec(value).unwrap_or_default();
+    written(
+        status,
+        serde_json::to_vec(value).unwrap_or_default(),
+        media_type,
+    )
+}
+
+fn written(status: u16, mut body: Vec<u8>, media_type: HeaderValue) -> Reply {
     // A large one may wait long for its client; it grew by doubling.
     body.shrink_to(WASTE);
     let mut reply = empty(status);

@@ -1,15 +1,16 @@
 //! Accounts as the local product and the administrator see them: the public view `accounts`, and the mapping that decided.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use jiff::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::lower::Condition;
-use super::users::{ManagedBy, PreservedBy, Status};
+use super::users::{Assignment, ManagedBy, PreservedBy, Status, User};
 use super::{Error, open::optional, text};
 
 /// An account in the words of the contract for scripts (design §5); its fields are their keys.
@@ -64,23 +65,122 @@ pub struct Listed {
     /// Why it did, in a sentence.
     #[serde(skip)]
     pub preserved_reason: Option<String>,
-    /// Whether its mapping wants an activation mail to be sent.
-    #[serde(skip)]
-    pub activation_email: bool,
+}
+
+/// The account before and after a change, as a row of the audit keeps them: JSON with all of it as it is after, and of
+/// before only what was different; all of it where it is gone. They are the fields of [`Listed`], and `activation_email`:
+/// whether an activation mail is wanted.
+pub fn together(
+    connection: &Connection,
+    before: Option<&User>,
+    after: Option<&User>,
+) -> Result<String, Error> {
+    let place = |user: &User| Place::of(connection, &user.assignment);
+    let is_at = after.map(place).transpose()?;
+    let moved = |before: &&User| {
+        after.is_none_or(|after| {
+            let (was, is) = (&before.assignment, &after.assignment);
+            (was.profile, was.storage) != (is.profile, is.storage)
+        })
+    };
+    let was_at = before.filter(moved).map(place).transpose()?;
+    let is = is_at.as_ref().zip(after);
+    let is = is.map(|(place, user)| fields(user, place));
+    let was = was_at.as_ref().or(is_at.as_ref()).zip(before);
+    let was = was.map(|(place, user)| {
+        let was = fields(user, place).into_iter();
+        let mut others = is.iter().flatten();
+        Fields(was.filter(|field| others.next() != Some(field)).collect())
+    });
+    let together = Together {
+        before: was,
+        after: is.map(|is| Fields(is.into())),
+    };
+    serde_json::to_string(&together).map_err(|error| Error::Sqlite(error.to_string()))
+}
+
+/// What a row of the audit keeps of an account.
+#[derive(Serialize)]
+struct Together<'a> {
+    before: Option<Fields<'a>>,
+    after: Option<Fields<'a>>,
+}
+
+/// Names and values.
+struct Fields<'a>(Vec<(&'static str, Field<'a>)>);
+
+impl Serialize for Fields<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+/// The value of a field.
+#[derive(PartialEq, Serialize)]
+#[serde(untagged)]
+enum Field<'a> {
+    Text(Option<Cow<'a, str>>),
+    Number(i64),
+    Flag(bool),
+}
+
+/// What the assignment of an account means to the local product.
+struct Place {
+    profile: String,
+    storage: String,
+    /// Quota of the profile.
+    quota_gb: Option<i64>,
+}
+
+impl Place {
+    fn of(connection: &Connection, assignment: &Assignment) -> Result<Self, Error> {
+        let mut statement = connection.prepare_cached(
+            "SELECT profile.name, storage.name, profile.quota_gb FROM profile, storage
+             WHERE profile.id = ?1 AND storage.id = ?2",
+        )?;
+        let row = [assignment.profile, assignment.storage];
+        Ok(statement.query_row(row, |row| {
+            Ok(Self {
+                profile: row.get(0)?,
+                storage: row.get(1)?,
+                quota_gb: row.get(2)?,
+            })
+        })?)
+    }
+}
+
+/// The fields of the account of `user`, as the view `accounts` would give them.
+fn fields<'a>(user: &'a User, place: &'a Place) -> [(&'static str, Field<'a>); 19] {
+    let maybe = |value: Option<&'a str>| Field::Text(value.map(Cow::from));
+    let text = |value| maybe(Some(value));
+    let instant = |at: Option<Timestamp>| Field::Text(at.map(|at| text::instant(at).into()));
+    let (account, standing, assignment) = (&user.account, &user.standing, &user.assignment);
+    let (by, at) = standing.preserved.unzip();
+    let quota_gb = assignment.quota_gb.or(place.quota_gb).unwrap_or(0);
+    [
+        ("id", text(&user.id)),
+        ("username", text(&account.username)),
+        ("email", text(&account.email)),
+        ("name", text(&account.name)),
+        ("upn", maybe(account.upn.as_deref())),
+        ("status", text(standing.status().as_str())),
+        ("preserved_by", maybe(by.map(PreservedBy::as_str))),
+        ("preserved_at", instant(at)),
+        ("profile", text(&place.profile)),
+        ("storage", text(&place.storage)),
+        ("quota_gb", Field::Number(quota_gb)),
+        ("managed_by", text(standing.managed_by.as_str())),
+        ("mapping", maybe(assignment.mapping.as_deref())),
+        ("legal_hold", Field::Flag(standing.legal_hold)),
+        ("scim_visible", Field::Flag(standing.visible)),
+        ("external_id", maybe(user.text("externalId"))),
+        ("created", instant(Some(user.created))),
+        ("modified", instant(Some(user.modified))),
+        ("activation_email", Field::Flag(assignment.activation_email)),
+    ]
 }
 
 impl Listed {
-    /// The account as the change feed shows it: all fields, and whether an activation mail is wanted.
-    pub fn fed(&self) -> Result<crate::scim::Object, Error> {
-        let mut fields = match serde_json::to_value(self) {
-            Ok(serde_json::Value::Object(fields)) => fields,
-            Ok(_) => crate::scim::Object::new(),
-            Err(error) => return Err(Error::Sqlite(error.to_string())),
-        };
-        fields.insert("activation_email".to_owned(), self.activation_email.into());
-        Ok(fields)
-    }
-
     /// The fields as the audit compares them: without `modified`, which the row says itself.
     pub fn fields(&self) -> Result<serde_json::Value, Error> {
         let mut fields =
@@ -97,7 +197,7 @@ const SELECT: &str = "SELECT accounts.id, accounts.username, accounts.email, acc
      accounts.status, accounts.preserved_by, accounts.preserved_at, accounts.profile, accounts.storage,
      accounts.quota_gb, accounts.managed_by, owner.mapping, accounts.legal_hold, accounts.scim_visible,
      accounts.external_id, accounts.created, accounts.modified, accounts.delete_due, owner.seq,
-     owner.preserved_actor, owner.preserved_reason, owner.activation_email";
+     owner.preserved_actor, owner.preserved_reason";
 
 fn read(row: &Row<'_>) -> Result<Listed, rusqlite::Error> {
     Ok(Listed {
@@ -123,7 +223,6 @@ fn read(row: &Row<'_>) -> Result<Listed, rusqlite::Error> {
         seq: row.get(19)?,
         preserved_actor: row.get(20)?,
         preserved_reason: row.get(21)?,
-        activation_email: row.get(22)?,
     })
 }
 
@@ -159,8 +258,8 @@ pub fn each<E: From<Error>>(
     // The condition has a query of its own, in which its bare column names mean those of `user`. CROSS JOIN keeps the
     // order of the tables, so that rows come as they are found and nothing is sorted or held.
     let sql = format!(
-        "{SELECT} FROM (SELECT seq, id, mapping, preserved_actor, preserved_reason,
-             activation_email FROM user WHERE seq > ? AND coalesce(status = ?, 1) AND {}
+        "{SELECT} FROM (SELECT seq, id, mapping, preserved_actor, preserved_reason
+             FROM user WHERE seq > ? AND coalesce(status = ?, 1) AND {}
              ORDER BY seq) AS owner
          CROSS JOIN accounts ON accounts.id = owner.id ORDER BY owner.seq",
         condition.sql

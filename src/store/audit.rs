@@ -6,9 +6,10 @@ mod about;
 pub mod chain;
 pub mod select;
 
-use std::fmt::Write;
+use std::borrow::Cow;
+use std::io::Write;
 
-use aws_lc_rs::digest::{Context, SHA256};
+use aws_lc_rs::digest::{SHA256, digest};
 use rusqlite::{Connection, params};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -33,23 +34,23 @@ words! {
 
 /// One row of `audit`, before it has its place in the chain.
 #[derive(Debug, Clone)]
-pub struct Row {
+pub struct Row<'a> {
     /// When.
     pub at: jiff::Timestamp,
     /// The id that the answer carries in `X-Request-Id`.
-    pub request_id: String,
+    pub request_id: &'a str,
     /// Who: a token or an administrator.
-    pub actor: String,
+    pub actor: &'a str,
     /// From where: an address, or `cli`.
-    pub source: String,
+    pub source: &'a str,
     /// What: `user.create`, `token.revoke`.
-    pub action: String,
+    pub action: &'a str,
     /// On what kind of thing.
     pub target_type: Option<&'static str>,
     /// Its id.
-    pub target_id: Option<String>,
+    pub target_id: Option<Cow<'a, str>>,
     /// Its name at the time.
-    pub target_name: Option<String>,
+    pub target_name: Option<Cow<'a, str>>,
     /// What came of it.
     pub verdict: Verdict,
     /// HTTP status of the answer; 0 where the request did not come over HTTP.
@@ -57,13 +58,13 @@ pub struct Row {
     /// `scimType` of the answer.
     pub scim_type: Option<&'static str>,
     /// Why, in words.
-    pub reason: String,
+    pub reason: Cow<'a, str>,
     /// Attribute → `{"old", "new"}`.
-    pub changes: Option<Object>,
+    pub changes: Option<&'a Object>,
     /// The decision of the mappings.
-    pub mapping: Option<Object>,
-    /// The account as it is now, and what of it was different before.
-    pub account: Option<Object>,
+    pub mapping: Option<&'a Object>,
+    /// The account as it is now, and what of it was different before: JSON.
+    pub account: Option<&'a str>,
 }
 
 /// What a column that is to hold a JSON object does hold.
@@ -149,23 +150,22 @@ pub fn head(connection: &Connection) -> Result<Link, Error> {
 }
 
 /// Appends `row` to the chain and moves the head. Returns its sequence number.
-pub fn append(connection: &Connection, row: &Row) -> Result<i64, Error> {
+pub fn append(connection: &Connection, row: &Row<'_>) -> Result<i64, Error> {
     let Link {
         seq: last,
         hash: prev_hash,
     } = head(connection)?;
     let seq = last + 1;
     let at = text::instant(row.at);
-    let changes = row.changes.as_ref().map(text::object).transpose()?;
-    let mapping = row.mapping.as_ref().map(text::object).transpose()?;
-    let account = row.account.as_ref().map(text::object).transpose()?;
+    let changes = row.changes.map(text::object).transpose()?;
+    let mapping = row.mapping.map(text::object).transpose()?;
     let columns = [
         Some(&*seq.to_string()),
         Some(&at),
-        Some(&row.request_id),
-        Some(&row.actor),
-        Some(&row.source),
-        Some(&row.action),
+        Some(row.request_id),
+        Some(row.actor),
+        Some(row.source),
+        Some(row.action),
         row.target_type,
         row.target_id.as_deref(),
         row.target_name.as_deref(),
@@ -175,7 +175,7 @@ pub fn append(connection: &Connection, row: &Row) -> Result<i64, Error> {
         Some(&row.reason),
         changes.as_deref(),
         mapping.as_deref(),
-        account.as_deref(),
+        row.account,
     ];
     let columns = columns.map(|column| column.map(str::as_bytes));
     let hash = chained(&prev_hash, columns.into_iter());
@@ -202,7 +202,7 @@ pub fn append(connection: &Connection, row: &Row) -> Result<i64, Error> {
             row.reason,
             changes,
             mapping,
-            account,
+            row.account,
             prev_hash,
             hash,
         ])?;
@@ -220,33 +220,34 @@ pub fn append(connection: &Connection, row: &Row) -> Result<i64, Error> {
 /// order. A column is written as its length in bytes in decimal, a colon and its bytes; a null as `-`. The lengths
 /// keep two different rows from having the same text.
 fn chained<'a>(prev_hash: &str, columns: impl Iterator<Item = Option<&'a [u8]>>) -> String {
-    let mut context = Context::new(&SHA256);
-    let mut update = |column: Option<&[u8]>| match column {
+    let mut text = Vec::with_capacity(2048);
+    let mut add = |column: Option<&[u8]>| match column {
         Some(bytes) => {
-            context.update(format!("{}:", bytes.len()).as_bytes());
-            context.update(bytes);
+            // Into memory: it cannot fail.
+            let _ = write!(text, "{}:", bytes.len());
+            text.extend_from_slice(bytes);
         }
-        None => context.update(b"-"),
+        None => text.push(b'-'),
     };
-    update(Some(prev_hash.as_bytes()));
-    columns.for_each(update);
-    hex(context.finish().as_ref())
+    add(Some(prev_hash.as_bytes()));
+    columns.for_each(add);
+    hex(digest(&SHA256, &text).as_ref())
 }
 
 /// Bytes as lower-case hex.
 fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let letters = digits.filter_map(|digit| char::from_digit(digit.into(), 16));
+    let mut text = String::with_capacity(bytes.len() * 2);
+    text.extend(letters);
+    text
 }
 
 /// The single row of `appliance` in a new file.
 pub fn insert_genesis(connection: &Connection, created: jiff::Timestamp) -> Result<(), Error> {
     connection.execute(
-        "INSERT INTO appliance VALUES (1, ?1, 0, ?2, 0, ?2, NULL)",
+        "INSERT INTO appliance (id, created, audit_seq, audit_hash, pruned_seq, pruned_hash)
+         VALUES (1, ?1, 0, ?2, 0, ?2)",
         (text::instant(created), GENESIS),
     )?;
     Ok(())

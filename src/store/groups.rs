@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, named_params};
+use rusqlite::{Connection, Row, params};
 use serde_json::Value;
 
+use super::list::Stored;
 use super::text;
 use super::{Error, open::optional};
 use crate::scim::Object;
@@ -33,6 +34,18 @@ impl Group {
     /// The resource's text attribute `name`.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.resource.get(name).and_then(Value::as_str)
+    }
+
+    /// Its row as lists read it; `resource` is the text of its attributes.
+    pub fn stored(&self, resource: String) -> Stored {
+        Stored {
+            seq: self.seq,
+            id: self.id.clone(),
+            resource,
+            version: self.version,
+            created: text::instant(self.created),
+            modified: text::instant(self.modified),
+        }
     }
 }
 
@@ -72,41 +85,43 @@ pub fn named(connection: &Connection, display_name: &str) -> Result<Option<Group
     one(connection, "display_name_key = ?1", &fold(display_name))
 }
 
-/// Adds a group and tells its row number.
-pub fn insert(connection: &Connection, group: &Group) -> Result<i64, Error> {
+/// Adds a group and gives the row that it has then.
+pub fn insert(connection: &Connection, group: &Group) -> Result<Stored, Error> {
     write(
         connection,
         "INSERT INTO \"group\" (id, resource, display_name_key, external_id, version, created, modified)
-         VALUES (:id, :resource, :display_name_key, :external_id, :version, :created, :modified) RETURNING seq",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING seq",
         group,
     )
 }
 
-/// Writes a group over the row with its id.
-pub fn update(connection: &Connection, group: &Group) -> Result<i64, Error> {
+/// Writes a group over the row with its id and gives the row that it has then.
+pub fn update(connection: &Connection, group: &Group) -> Result<Stored, Error> {
     write(
         connection,
-        "UPDATE \"group\" SET resource = :resource, display_name_key = :display_name_key, external_id = :external_id,
-             version = :version, created = :created, modified = :modified
-         WHERE id = :id RETURNING seq",
+        "UPDATE \"group\" SET resource = ?2, display_name_key = ?3, external_id = ?4, version = ?5, created = ?6,
+             modified = ?7
+         WHERE id = ?1 RETURNING seq",
         group,
     )
 }
 
-fn write(connection: &Connection, sql: &str, group: &Group) -> Result<i64, Error> {
+fn write(connection: &Connection, sql: &str, group: &Group) -> Result<Stored, Error> {
     let display_name = group.text("displayName").unwrap_or_default();
-    Ok(connection.prepare_cached(sql)?.query_row(
-        named_params! {
-            ":id": group.id,
-            ":resource": text::object(&group.resource)?,
-            ":display_name_key": fold(display_name),
-            ":external_id": group.text("externalId"),
-            ":version": group.version,
-            ":created": text::instant(group.created),
-            ":modified": text::instant(group.modified),
-        },
+    let stored = group.stored(text::object(&group.resource)?);
+    let seq = connection.prepare_cached(sql)?.query_row(
+        params![
+            stored.id,
+            stored.resource,
+            fold(display_name),
+            group.text("externalId"),
+            stored.version,
+            stored.created,
+            stored.modified,
+        ],
         |row| row.get(0),
-    )?)
+    )?;
+    Ok(Stored { seq, ..stored })
 }
 
 /// Removes a group; who was a member is no more.

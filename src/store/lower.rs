@@ -27,11 +27,19 @@ pub struct Condition {
     pub unique: bool,
 }
 
+/// The condition that everything meets.
+const EVERYTHING: &str = "1";
+
 impl Condition {
+    /// Whether it leaves nothing out.
+    pub fn is_met_by_all(&self) -> bool {
+        self.sql == EVERYTHING
+    }
+
     /// Selects everything; as a lowered filter, one that SQL cannot tell about.
     fn everything(exact: bool) -> Self {
         Self {
-            sql: "1".to_owned(),
+            sql: EVERYTHING.to_owned(),
             parameters: Vec::new(),
             exact,
             indexed: false,

@@ -175,9 +175,11 @@ impl Store {
     pub fn open(path: &Path) -> Result<Self, Error> {
         let shared = lock::shared(path)?;
         let connection = open::writable(path)?;
+        let readers = Readers::new(path);
+        let writer = Writer::start(connection, writer::BATCH_TIME, readers.outdate())?;
         Ok(Self {
-            writer: Arc::new(Writer::start(connection, writer::BATCH_TIME)?),
-            readers: Readers::new(path),
+            writer: Arc::new(writer),
+            readers,
             path: path.to_owned(),
             _shared: shared,
         })

@@ -1,13 +1,15 @@
 //! The pool of read-only connections. A read never waits for the writer: WAL gives each its own snapshot.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
+use super::tokens::{self, Token};
 use super::{Error, open};
 
 /// Reads at the same time that walk through a table. Each holds a thread and a snapshot that keeps the WAL from being
@@ -24,6 +26,10 @@ const LOOKS: usize = 8;
 /// How long the end of the pool waits for reads that were abandoned.
 const LAST_READS: Duration = Duration::from_secs(5);
 
+/// How long a snapshot serves one short read after another. This process ends it with its next change; what another
+/// process commits is seen this much later at the most, hardly later than the command has ended that did.
+const MOMENT: Duration = Duration::from_micros(500);
+
 /// Hands out read-only connections.
 pub struct Readers {
     pool: Arc<Pool>,
@@ -33,44 +39,155 @@ pub struct Readers {
 
 struct Pool {
     path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Vec<Reader>>,
+    /// Counts the changes of this process.
+    changes: AtomicU64,
     closed: AtomicBool,
 }
 
+/// A connection, and what it saw last.
+struct Reader {
+    connection: Connection,
+    snapshot: Option<Snapshot>,
+    /// What SQLite calls the state of the file that the tokens are of.
+    version: i64,
+    tokens: HashMap<String, Arc<Token>>,
+}
+
+/// An open read transaction: to open one costs as much as what a short read does in it.
+struct Snapshot {
+    since: Instant,
+    changes: u64,
+}
+
+impl Reader {
+    fn open(path: &Path) -> Result<Self, Error> {
+        Ok(Self {
+            connection: open::readable(path)?,
+            snapshot: None,
+            version: 0,
+            tokens: HashMap::new(),
+        })
+    }
+
+    /// Has a snapshot with everything that this process had committed, at the call, and all others a moment before.
+    fn begin(&mut self, changes: &AtomicU64) -> Result<(), Error> {
+        let (changes, now) = (changes.load(Ordering::SeqCst), Instant::now());
+        if let Some(snapshot) = &self.snapshot
+            && snapshot.changes == changes
+            && now.duration_since(snapshot.since) < MOMENT
+        {
+            return Ok(());
+        }
+        self.end()?;
+        self.execute("BEGIN")?;
+        self.snapshot = Some(Snapshot {
+            since: now,
+            changes,
+        });
+        // The first statement takes the snapshot; this one tells whether it is another one than the last.
+        let mut statement = self.connection.prepare_cached("PRAGMA data_version")?;
+        let version = statement.query_row([], |row| row.get(0))?;
+        drop(statement);
+        if self.version != version {
+            self.version = version;
+            self.tokens.clear();
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), Error> {
+        if self.snapshot.is_some() {
+            self.execute("COMMIT")?;
+            self.snapshot = None;
+        }
+        Ok(())
+    }
+
+    fn execute(&self, sql: &str) -> Result<(), Error> {
+        self.connection.prepare_cached(sql)?.execute([])?;
+        Ok(())
+    }
+
+    /// Runs `read` in one snapshot.
+    fn read<T, E: From<Error>>(
+        &mut self,
+        changes: &AtomicU64,
+        read: impl FnOnce(&Connection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.begin(changes)?;
+        read(&self.connection)
+    }
+
+    /// The same, while `stop` is asked now and then whether to go on.
+    fn watched_read<T, E: From<Error>>(
+        &mut self,
+        changes: &AtomicU64,
+        stop: impl FnMut() -> bool + Send + 'static,
+        read: impl FnOnce(&Connection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.connection
+            .progress_handler(STEPS, Some(stop))
+            .map_err(Error::from)?;
+        let answer = self.read(changes, read);
+        self.connection
+            .progress_handler(0, None::<fn() -> bool>)
+            .map_err(Error::from)?;
+        answer
+    }
+
+    fn token(&mut self, changes: &AtomicU64, id: &str) -> Result<Option<Arc<Token>>, Error> {
+        self.begin(changes)?;
+        if let Some(token) = self.tokens.get(id) {
+            return Ok(Some(Arc::clone(token)));
+        }
+        let token = tokens::get(&self.connection, id)?.map(Arc::new);
+        if let Some(token) = &token {
+            self.tokens.insert(id.to_owned(), Arc::clone(token));
+        }
+        Ok(token)
+    }
+}
+
 impl Pool {
-    fn take(&self) -> Result<Connection, Error> {
+    fn take(&self) -> Result<Reader, Error> {
         if self.closed.load(Ordering::SeqCst) {
             return Err(Error::Closed);
         }
         let idle = locked(&self.idle).pop();
         match idle {
-            Some(connection) => Ok(connection),
-            None => open::readable(&self.path),
+            Some(reader) => Ok(reader),
+            None => Reader::open(&self.path),
         }
     }
 
-    fn give_back(&self, connection: Connection) {
+    fn give_back(&self, reader: Reader) {
         let mut idle = locked(&self.idle);
-        // One whose snapshot could not be ended would hold the WAL back for ever.
-        if connection.is_autocommit() && !self.closed.load(Ordering::SeqCst) {
-            idle.push(connection);
+        if !self.closed.load(Ordering::SeqCst) {
+            idle.push(reader);
         }
     }
-}
 
-/// Runs `read` in one snapshot.
-fn snapshot<T, E: From<Error>>(
-    connection: &Connection,
-    read: impl FnOnce(&Connection) -> Result<T, E>,
-) -> Result<T, E> {
-    let statement = |sql| -> Result<usize, Error> {
-        let mut statement = connection.prepare_cached(sql)?;
-        Ok(statement.execute([])?)
-    };
-    statement("BEGIN")?;
-    let answer = read(connection);
-    statement("COMMIT")?;
-    answer
+    /// Ends the snapshots that nobody uses at present, and has those in use not be used again: this process is about to
+    /// change something, or has done so. The WAL can begin anew only where no snapshot needs it.
+    fn outdate(&self) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        // One whose snapshot cannot be ended would hold the WAL back for ever.
+        locked(&self.idle).retain_mut(|reader| reader.end().is_ok());
+    }
+
+    /// Runs `run` with a reader, which is kept if that went well.
+    fn with<T, E: From<Error>>(
+        &self,
+        run: impl FnOnce(&mut Reader) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut reader = self.take()?;
+        let answer = run(&mut reader);
+        if answer.is_ok() || reader.end().is_ok() {
+            self.give_back(reader);
+        }
+        answer
+    }
 }
 
 /// A lock whose data no panic can leave half-changed.
@@ -94,6 +211,7 @@ impl Readers {
             pool: Arc::new(Pool {
                 path: path.to_owned(),
                 idle: Mutex::default(),
+                changes: AtomicU64::new(0),
                 closed: AtomicBool::new(false),
             }),
             walks: Arc::new(Semaphore::new(WALKS)),
@@ -106,21 +224,21 @@ impl Readers {
         &self,
         read: impl FnOnce(&Connection) -> Result<T, E>,
     ) -> Result<T, E> {
-        let connection = self.pool.take()?;
-        let answer = snapshot(&connection, read);
-        self.pool.give_back(connection);
-        answer
+        let changes = &self.pool.changes;
+        self.pool.with(|reader| reader.read(changes, read))
     }
 
-    /// Runs a read of one statement, which is a snapshot by itself.
-    pub fn single<T, E: From<Error>>(
-        &self,
-        read: impl FnOnce(&Connection) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let connection = self.pool.take()?;
-        let answer = read(&connection);
-        self.pool.give_back(connection);
-        answer
+    /// The token with this id. Each request asks for one, so a row is read again only after any process has committed
+    /// anything.
+    pub fn token(&self, id: &str) -> Result<Option<Arc<Token>>, Error> {
+        let changes = &self.pool.changes;
+        self.pool.with(|reader| reader.token(changes, id))
+    }
+
+    /// What the writer calls before and after each of its transactions.
+    pub fn outdate(&self) -> impl Fn() + Send + use<> {
+        let pool = Arc::clone(&self.pool);
+        move || pool.outdate()
     }
 
     /// Runs a read that finds its rows by index: on the calling thread or, once they turn out to be many, a second time
@@ -131,7 +249,7 @@ impl Readers {
     ) -> Result<T, E> {
         match self.brief(&read) {
             Some(answer) => answer,
-            None => self.on_a_thread(&self.large, read).await,
+            None => Box::pin(self.on_a_thread(&self.large, read)).await,
         }
     }
 
@@ -140,20 +258,12 @@ impl Readers {
         &self,
         read: impl FnOnce(&Connection) -> Result<T, E>,
     ) -> Option<Result<T, E>> {
-        let mut connection = match self.pool.take() {
-            Ok(connection) => connection,
-            Err(error) => return Some(Err(error.into())),
-        };
         let looks = Arc::new(AtomicUsize::new(0));
         let looked = Arc::clone(&looks);
         let long = move || looked.fetch_add(1, Ordering::Relaxed) >= LOOKS;
-        let answer = connection
-            .progress_handler(STEPS, Some(long))
-            .map_err(|error| Error::from(error).into())
-            .and_then(|()| snapshot(&connection, read));
-        if connection.progress_handler(0, None::<fn() -> bool>).is_ok() {
-            self.pool.give_back(connection);
-        }
+        let changes = &self.pool.changes;
+        let read = |reader: &mut Reader| reader.watched_read(changes, long, read);
+        let answer = self.pool.with(read);
         (looks.load(Ordering::Relaxed) <= LOOKS).then_some(answer)
     }
 
@@ -172,20 +282,18 @@ impl Readers {
     ) -> Result<T, E> {
         let place = Arc::clone(places).acquire_owned();
         let place = place.await.map_err(|_| Error::Closed)?;
-        let mut connection = self.pool.take()?;
         let abandoned = Arc::new(AtomicBool::new(false));
         let _waiting = Waiting(Arc::clone(&abandoned));
         let pool = Arc::clone(&self.pool);
         let reading = tokio::task::spawn_blocking(move || {
             // Asked again and again: an interrupt that comes between two statements would be lost.
             let gone = move || abandoned.load(Ordering::Relaxed);
-            let asked = connection.progress_handler(STEPS, Some(gone));
-            let answer = asked
-                .map_err(|error| Error::from(error).into())
-                .and_then(|()| snapshot(&connection, read));
-            if connection.progress_handler(0, None::<fn() -> bool>).is_ok() {
-                pool.give_back(connection);
-            }
+            let answer = pool.with(|reader| {
+                let answer = reader.watched_read(&pool.changes, gone, read);
+                // What was long is old.
+                reader.end()?;
+                answer
+            });
             drop(place);
             answer
         });

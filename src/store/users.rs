@@ -1,9 +1,10 @@
 //! Statements over `user` and `user_email`.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, named_params, params_from_iter};
+use rusqlite::{Connection, Row, params, params_from_iter};
 use serde_json::Value;
 
+use super::list::Stored;
 use super::lower::Condition;
 use super::text::{self, words};
 use super::{Error, open::optional};
@@ -123,6 +124,18 @@ impl User {
     /// What the members of a group show of the user.
     pub fn display(&self) -> &str {
         self.text("displayName").unwrap_or(&self.account.name)
+    }
+
+    /// Its row as lists read it; `resource` is the text of its attributes.
+    pub fn stored(&self, resource: String) -> Stored {
+        Stored {
+            seq: self.seq,
+            id: self.id.clone(),
+            resource,
+            version: self.version,
+            created: text::instant(self.created),
+            modified: text::instant(self.modified),
+        }
     }
 
     fn email_keys(&self) -> Vec<String> {
@@ -321,26 +334,27 @@ pub struct Author<'a> {
     pub reason: &'a str,
 }
 
-/// Adds a user and tells its row number. Where it is preserved, `author` did that.
-pub fn insert(connection: &Connection, user: &User, author: Author<'_>) -> Result<i64, Error> {
+/// Adds a user and gives the row that it has then, without what lists do not read. Where it is preserved, `author` did
+/// that.
+pub fn insert(connection: &Connection, user: &User, author: Author<'_>) -> Result<Stored, Error> {
+    let text = text::object(&user.resource)?;
     let seq = write(
         connection,
         "INSERT INTO user (id, resource, user_name_key, username_key, display_name_key, external_id, version, username,
-             email, name, upn, status, preserved_by, preserved_at, preserved_actor, preserved_reason, profile,
-             storage, quota_gb, mapping, activation_email, managed_by, scim_visible, removed, legal_hold, created,
-             modified)
-         VALUES (:id, :resource, :user_name_key, :username_key, :display_name_key, :external_id, :version, :username,
-             :email, :name, :upn, :status, :preserved_by, :preserved_at,
-             CASE WHEN :preserved_by IS NOT NULL THEN :actor END,
-             CASE WHEN :preserved_by IS NOT NULL THEN :reason END, :profile, :storage, :quota_gb, :mapping,
-             :activation_email, :managed_by, :scim_visible,
-             iif(:scim_visible, NULL, (SELECT audit_seq + 1 FROM appliance)), :legal_hold, :created, :modified)
+             email, name, upn, status, preserved_by, preserved_at, profile, storage, quota_gb, mapping,
+             activation_email, managed_by, scim_visible, legal_hold, created, modified, preserved_actor,
+             preserved_reason, removed)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22,
+             ?23, ?24, CASE WHEN ?13 IS NOT NULL THEN ?25 END, CASE WHEN ?13 IS NOT NULL THEN ?26 END,
+             iif(?21, NULL, (SELECT audit_seq + 1 FROM appliance)))
          RETURNING seq",
         user,
+        &text,
         author,
     )?;
     insert_emails(connection, seq, user)?;
-    Ok(seq)
+    let stored = user.stored(text);
+    Ok(Stored { seq, ..stored })
 }
 
 /// What of a user's row a change touches besides its resource, its version and its instant. Columns that are set have
@@ -361,26 +375,23 @@ impl Touched {
     };
 }
 
-/// Writes a user over its row. Where it is preserved as it was not before, `author` did that.
+/// Writes a user over its row and gives the row that it has then, without what lists do not read. Where it is preserved
+/// as it was not before, `author` did that.
 pub fn update(
     connection: &Connection,
     user: &User,
     touched: Touched,
     author: Author<'_>,
-) -> Result<(), Error> {
+) -> Result<Stored, Error> {
+    let stored = user.stored(text::object(&user.resource)?);
     if touched.columns {
-        update_columns(connection, user, author)?;
+        update_columns(connection, user, &stored.resource, author)?;
     } else {
         connection
             .prepare_cached(
                 "UPDATE user SET resource = ?2, version = ?3, modified = ?4 WHERE seq = ?1",
             )?
-            .execute((
-                user.seq,
-                text::object(&user.resource)?,
-                user.version,
-                text::instant(user.modified),
-            ))?;
+            .execute((user.seq, &stored.resource, user.version, &stored.modified))?;
     }
     if touched.emails {
         connection
@@ -388,67 +399,73 @@ pub fn update(
             .execute([user.seq])?;
         insert_emails(connection, user.seq, user)?;
     }
-    Ok(())
+    Ok(stored)
 }
 
-fn update_columns(connection: &Connection, user: &User, author: Author<'_>) -> Result<i64, Error> {
+fn update_columns(
+    connection: &Connection,
+    user: &User,
+    text: &str,
+    author: Author<'_>,
+) -> Result<i64, Error> {
     write(
         connection,
-        "UPDATE user SET resource = :resource, user_name_key = :user_name_key, username_key = :username_key,
-             display_name_key = :display_name_key, external_id = :external_id, version = :version,
-             username = :username, email = :email, name = :name, upn = :upn, status = :status,
-             preserved_by = :preserved_by, preserved_at = :preserved_at, preserved_actor = CASE
-                 WHEN :preserved_by IS NULL THEN NULL WHEN :preserved_by IS preserved_by THEN preserved_actor ELSE :actor
-             END, preserved_reason = CASE
-                 WHEN :preserved_by IS NULL THEN NULL WHEN :preserved_by IS preserved_by THEN preserved_reason ELSE :reason
-             END, profile = :profile, storage = :storage,
-             quota_gb = :quota_gb, mapping = :mapping, activation_email = :activation_email,
-             managed_by = :managed_by, scim_visible = :scim_visible,
-             removed = iif(:scim_visible, NULL, coalesce(removed, (SELECT audit_seq + 1 FROM appliance))),
-             legal_hold = :legal_hold, created = :created, modified = :modified
-         WHERE id = :id RETURNING seq",
+        "UPDATE user SET resource = ?2, user_name_key = ?3, username_key = ?4, display_name_key = ?5, external_id = ?6,
+             version = ?7, username = ?8, email = ?9, name = ?10, upn = ?11, status = ?12, preserved_by = ?13,
+             preserved_at = ?14, profile = ?15, storage = ?16, quota_gb = ?17, mapping = ?18, activation_email = ?19,
+             managed_by = ?20, scim_visible = ?21, legal_hold = ?22, created = ?23, modified = ?24,
+             preserved_actor = CASE
+                 WHEN ?13 IS NULL THEN NULL WHEN ?13 IS preserved_by THEN preserved_actor ELSE ?25 END,
+             preserved_reason = CASE
+                 WHEN ?13 IS NULL THEN NULL WHEN ?13 IS preserved_by THEN preserved_reason ELSE ?26 END,
+             removed = iif(?21, NULL, coalesce(removed, (SELECT audit_seq + 1 FROM appliance)))
+         WHERE id = ?1 RETURNING seq",
         user,
+        text,
         author,
     )
 }
 
-/// Runs a statement that sets all columns of a row of `user`; its number.
+/// Runs a statement that sets all columns of a row of `user`, its resource as `text`; its number. Parameters go by place:
+/// SQLite looks names up one by one.
 fn write(
     connection: &Connection,
     sql: &str,
     user: &User,
+    text: &str,
     author: Author<'_>,
 ) -> Result<i64, Error> {
     let user_name = user.text("userName").unwrap_or_default();
+    let (account, standing, assignment) = (&user.account, &user.standing, &user.assignment);
     Ok(connection.prepare_cached(sql)?.query_row(
-        named_params! {
-            ":id": user.id,
-            ":resource": text::object(&user.resource)?,
-            ":user_name_key": fold(user_name),
-            ":username_key": username_key(user_name),
-            ":display_name_key": user.text("displayName").map(fold),
-            ":external_id": user.text("externalId"),
-            ":version": user.version,
-            ":username": user.account.username,
-            ":email": user.account.email,
-            ":name": user.account.name,
-            ":upn": user.account.upn,
-            ":status": user.standing.status(),
-            ":preserved_by": user.standing.preserved.map(|(by, _)| by),
-            ":preserved_at": user.standing.preserved.map(|(_, at)| text::instant(at)),
-            ":actor": author.actor,
-            ":reason": author.reason,
-            ":profile": user.assignment.profile,
-            ":storage": user.assignment.storage,
-            ":quota_gb": user.assignment.quota_gb,
-            ":mapping": user.assignment.mapping,
-            ":activation_email": user.assignment.activation_email,
-            ":managed_by": user.standing.managed_by,
-            ":scim_visible": user.standing.visible,
-            ":legal_hold": user.standing.legal_hold,
-            ":created": text::instant(user.created),
-            ":modified": text::instant(user.modified),
-        },
+        params![
+            user.id,
+            text,
+            fold(user_name),
+            username_key(user_name),
+            user.text("displayName").map(fold),
+            user.text("externalId"),
+            user.version,
+            account.username,
+            account.email,
+            account.name,
+            account.upn,
+            standing.status(),
+            standing.preserved.map(|(by, _)| by),
+            standing.preserved.map(|(_, at)| text::instant(at)),
+            assignment.profile,
+            assignment.storage,
+            assignment.quota_gb,
+            assignment.mapping,
+            assignment.activation_email,
+            standing.managed_by,
+            standing.visible,
+            standing.legal_hold,
+            text::instant(user.created),
+            text::instant(user.modified),
+            author.actor,
+            author.reason,
+        ],
         |row| row.get(0),
     )?)
 }

@@ -131,11 +131,17 @@ pub struct Writer {
 
 impl Writer {
     /// Starts the thread over `connection`. A transaction takes jobs for as long as `batch_time`, one at the least.
-    pub fn start(connection: Connection, batch_time: Duration) -> Result<Self, Error> {
+    /// `outdate` is called before each, and after it, before anybody is answered.
+    pub fn start(
+        connection: Connection,
+        batch_time: Duration,
+        outdate: impl Fn() + Send + 'static,
+    ) -> Result<Self, Error> {
         let (sender, receiver) = channel();
         let committed = watch::Sender::new(());
         let unable = Arc::<AtomicBool>::default();
         let told = Told {
+            outdate: Box::new(outdate),
             committed: committed.clone(),
             unable: Arc::clone(&unable),
         };
@@ -253,6 +259,8 @@ impl Job for Touch {
 
 /// What others are told of the thread.
 struct Told {
+    /// That what was read before is not to be read again.
+    outdate: Box<dyn Fn() + Send>,
     /// That something was changed.
     committed: watch::Sender<()>,
     /// Whether the last change could not be made.
@@ -277,6 +285,7 @@ fn work(
                 Ok(first) => waiting.push_back(first),
                 Err(RecvTimeoutError::Timeout) => {
                     if settle.is_some_and(|at| at <= Instant::now()) {
+                        (told.outdate)();
                         settle = match checkpoint(connection) {
                             true => None,
                             false => Some(Instant::now() + QUIET),
@@ -289,7 +298,7 @@ fn work(
         }
         waiting.extend(queue.try_iter().take(BATCH.saturating_sub(waiting.len())));
         let before = connection.total_changes();
-        let left = commit(connection, &mut waiting, batch_time, load);
+        let left = commit(connection, &mut waiting, batch_time, load, &told.outdate);
         let changed = connection.total_changes() != before;
         match left {
             Err(Error::Unavailable(_)) => told.unable.store(true, Ordering::Relaxed),
@@ -315,9 +324,12 @@ fn commit(
     waiting: &mut VecDeque<Box<dyn Pending>>,
     batch_time: Duration,
     load: &Load,
+    outdate: &dyn Fn(),
 ) -> Result<(), Error> {
     let mut batch = Vec::new();
+    outdate();
     let left = transaction(connection, waiting, batch_time, &mut batch, load);
+    outdate();
     let result = left.as_ref().map(|_| ()).map_err(Error::clone);
     if let Err(error) = &result {
         // Whoever gave the jobs is told, and tells.

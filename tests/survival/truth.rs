@@ -118,6 +118,14 @@ impl Truth {
             );
             assert_eq!(home.rows(&wrong, []), [] as [Value; 0], "{table}");
         }
+        let seen =
+            "SELECT users, groups, (SELECT count(*) FROM user WHERE scim_visible = 1) AS seen,
+                        (SELECT count(*) FROM \"group\") AS there FROM appliance";
+        let counted = &home.rows(seen, [])[0];
+        assert_eq!(
+            [&counted["users"], &counted["groups"]],
+            [&counted["seen"], &counted["there"]]
+        );
     }
 
     /// Each acknowledged change has its row.

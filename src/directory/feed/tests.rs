@@ -45,6 +45,7 @@ async fn each_change_has_the_account_before_and_after_it() {
         .post(json!({"userName": "a@x.test"}))
         .await
         .unwrap()
+        .stored
         .id;
     world.wait(SignedDuration::from_secs(1));
     directory

@@ -429,6 +429,7 @@ async fn pruning_leaves_what_can_be_proved_and_who_preserved_whom() {
         .post(json!({"userName": "a@x.test"}))
         .await
         .unwrap()
+        .stored
         .id;
     directory.set(&id, "active", json!(false)).await.unwrap();
     let old = directory.head().unwrap();

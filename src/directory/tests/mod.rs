@@ -128,7 +128,7 @@ impl World {
         let patched = self
             .directory
             .patch_user(&origin, id, patch, Version::default());
-        Ok(Some(patched.await?.id))
+        Ok(Some(patched.await?.stored.id))
     }
 
     fn mapping(&self, which: usize) -> String {
@@ -142,14 +142,14 @@ impl World {
         match deed {
             Deed::Post(sent) => {
                 let made = directory.create_user(origin, self.parsed(sent)).await?;
-                Ok(Some(made.id))
+                Ok(Some(made.stored.id))
             }
             Deed::Put { who, sent } => {
                 let (id, body) = (self.id(*who), self.parsed(sent));
                 let put = directory
                     .replace_user(origin, id, body, Version::default())
                     .await?;
-                Ok(Some(put.id))
+                Ok(Some(put.stored.id))
             }
             Deed::PatchActive { who, active } => self.patch(*who, "active", (*active).into()).await,
             Deed::PatchName { who, name } => {
@@ -366,7 +366,10 @@ impl World {
                      preserved_accounts <> (SELECT count(*) FROM user WHERE profile = profile.id AND status = 'preserved'))
                  + (SELECT count(*) FROM storage WHERE
                      active_accounts <> (SELECT count(*) FROM user WHERE storage = storage.id AND status = 'active') OR
-                     preserved_accounts <> (SELECT count(*) FROM user WHERE storage = storage.id AND status = 'preserved'))",
+                     preserved_accounts <> (SELECT count(*) FROM user WHERE storage = storage.id AND status = 'preserved'))
+                 + (SELECT count(*) FROM appliance WHERE
+                     users <> (SELECT count(*) FROM user WHERE scim_visible = 1) OR
+                     groups <> (SELECT count(*) FROM \"group\"))",
                 [],
                 |row| row.get(0),
             )

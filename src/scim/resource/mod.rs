@@ -18,7 +18,7 @@ use serde_json::Value;
 
 pub(super) use bag::{entries, limit_names};
 pub(super) use edit::{Change, Editor, Naming, lists_none};
-pub use render::{Meta, SEGMENT, changes, render, render_text};
+pub use render::{Meta, SEGMENT, changes, render, render_json};
 pub use value::coerce;
 pub(super) use value::is_empty;
 

@@ -5,9 +5,9 @@ use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use crate::scim::Object;
 use crate::scim::schema::{ENTERPRISE_URN, ResourceType, Schemas};
@@ -20,28 +20,19 @@ pub const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~');
 
 /// What the server knows about a resource (RFC 7643 §3.1).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Meta {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Meta<'a> {
+    /// The name of its type.
+    pub resource_type: &'static str,
     /// When it was created, RFC 3339.
-    pub created: String,
+    pub created: &'a str,
     /// When it changed last, RFC 3339.
-    pub last_modified: String,
+    pub last_modified: &'a str,
     /// Its absolute URL.
-    pub location: String,
+    pub location: &'a str,
     /// Its entity tag, as in the ETag header.
-    pub version: String,
-}
-
-impl Meta {
-    fn to_json(&self, resource_type: ResourceType) -> Value {
-        json!({
-            "resourceType": resource_type.name(),
-            "created": self.created,
-            "lastModified": self.last_modified,
-            "location": self.location,
-            "version": self.version,
-        })
-    }
+    pub version: &'a str,
 }
 
 /// The whole resource: `schemas` with the extensions that have values (C-63), the id, what is stored, `meta`. A
@@ -49,7 +40,7 @@ impl Meta {
 pub fn render(
     attributes: &Object,
     id: &str,
-    meta: &Meta,
+    meta: &Meta<'_>,
     resource_type: ResourceType,
     schemas: &Schemas,
 ) -> Object {
@@ -65,49 +56,84 @@ pub fn render(
     if let Some(extension) = resource.get_mut(ENTERPRISE_URN) {
         refer_to_manager(extension);
     }
-    resource.insert("meta".into(), meta.to_json(resource_type));
+    // Texts always serialise.
+    resource.insert(
+        "meta".into(),
+        serde_json::to_value(meta).unwrap_or_default(),
+    );
     resource
 }
 
-/// The same as text, from what is stored as text: only the names at the root are looked at, and the manager. `connected`
+/// The same as JSON, from what is stored as text: only the names at the root are looked at, and the manager. `connected`
 /// stands behind it: a name and a JSON value. What is never returned is never stored either.
-pub fn render_text(
+pub fn render_json(
     stored: &str,
     id: &str,
-    meta: &Meta,
+    meta: &Meta<'_>,
     connected: Option<(&str, &str)>,
     resource_type: ResourceType,
     schemas: &Schemas,
-) -> Result<Box<RawValue>, serde_json::Error> {
+) -> Result<Vec<u8>, serde_json::Error> {
+    /// What is added to what is stored, beside what it is connected to.
+    const ADDED: usize = 512;
     let Members(members) = serde_json::from_str(stored)?;
     let keys = members.iter().map(|(name, _)| name.as_ref());
-    let mut text = String::with_capacity(stored.len() + 512);
-    text.push_str("{\"schemas\":");
-    text.push_str(&serde_json::to_string(&urns(keys, resource_type, schemas))?);
-    let mut member = |name: &str, value: &str| -> Result<(), serde_json::Error> {
-        text.push(',');
-        text.push_str(&serde_json::to_string(name)?);
-        text.push(':');
-        text.push_str(value);
-        Ok(())
+    let urns = urns(keys, resource_type, schemas);
+    let others = connected.map_or(0, |(_, value)| value.len());
+    let mut json = Writing(Vec::with_capacity(stored.len() + others + ADDED));
+    json.name(b'{', "schemas")?;
+    json.value(&urns)?;
+    json.name(b',', "id")?;
+    json.value(id)?;
+    let managed = |(name, value): &(Cow<'_, str>, &RawValue)| {
+        name == ENTERPRISE_URN && value.get().contains("\"manager\"")
     };
-    member("id", &serde_json::to_string(id)?)?;
-    for (name, value) in &members {
-        let value = value.get();
-        if name == ENTERPRISE_URN && value.contains("\"manager\"") {
-            let mut extension = serde_json::from_str(value)?;
-            refer_to_manager(&mut extension);
-            member(name, &extension.to_string())?;
-        } else {
-            member(name, value)?;
+    if members.iter().any(managed) {
+        for member in &members {
+            let (name, value) = member;
+            json.name(b',', name)?;
+            if managed(member) {
+                let mut extension = serde_json::from_str(value.get())?;
+                refer_to_manager(&mut extension);
+                json.value(&extension)?;
+            } else {
+                json.0.extend_from_slice(value.get().as_bytes());
+            }
         }
+    } else if let (false, Some(inside)) = (members.is_empty(), inside(stored)) {
+        json.0.push(b',');
+        json.0.extend_from_slice(inside.as_bytes());
     }
-    member("meta", &meta.to_json(resource_type).to_string())?;
+    json.name(b',', "meta")?;
+    json.value(meta)?;
     if let Some((name, value)) = connected {
-        member(name, value)?;
+        json.name(b',', name)?;
+        json.0.extend_from_slice(value.as_bytes());
     }
-    text.push('}');
-    RawValue::from_string(text)
+    json.0.push(b'}');
+    Ok(json.0)
+}
+
+/// What stands between the braces of an object.
+fn inside(object: &str) -> Option<&str> {
+    object.trim().strip_prefix('{')?.strip_suffix('}')
+}
+
+/// A JSON object on its way.
+struct Writing(Vec<u8>);
+
+impl Writing {
+    /// A member's name, behind what stands before it.
+    fn name(&mut self, before: u8, name: &str) -> Result<(), serde_json::Error> {
+        self.0.push(before);
+        self.value(name)?;
+        self.0.push(b':');
+        Ok(())
+    }
+
+    fn value(&mut self, value: &(impl Serialize + ?Sized)) -> Result<(), serde_json::Error> {
+        serde_json::to_writer(&mut self.0, value)
+    }
 }
 
 /// The core schema and the extensions among the names at the root.

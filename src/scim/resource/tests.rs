@@ -373,11 +373,12 @@ fn the_mappings_see_what_is_dropped_and_nobody_else() {
 
 #[test]
 fn renders_the_whole_resource() {
-    let meta = Meta {
-        created: "2026-01-01T00:00:00Z".into(),
-        last_modified: "2026-01-02T00:00:00Z".into(),
-        location: "https://scim.example.test/scim/Users/U1".into(),
-        version: "W/\"1\"".into(),
+    let mut meta = Meta {
+        resource_type: "User",
+        created: "2026-01-01T00:00:00Z",
+        last_modified: "2026-01-02T00:00:00Z",
+        location: "https://scim.example.test/scim/Users/U1",
+        version: "W/\"1\"",
     };
     let stored = json!({"userName": "u", ENTERPRISE_URN: {"manager": {"value": "U 2/ä"}}});
     let shown = render(
@@ -406,6 +407,7 @@ fn renders_the_whole_resource() {
         &table(),
     );
     assert_eq!(shown[ENTERPRISE_URN]["manager"]["$ref"], "mine");
+    meta.resource_type = "Group";
     let bare = render(&Object::new(), "G1", &meta, ResourceType::Group, &table());
     assert_eq!(bare["schemas"], json!([GROUP_URN]));
     assert_eq!(bare["meta"]["resourceType"], "Group");

@@ -324,7 +324,11 @@ impl Run<'_> {
             Err(failure) => (failure.status, None, Some(failure.into_object())),
         };
         let (id, location, version) = match shown {
-            Some(shown) => (Some(shown.id), Some(shown.location), Some(shown.etag)),
+            Some(shown) => (
+                Some(shown.stored.id),
+                Some(shown.location),
+                Some(shown.etag),
+            ),
             None => (None, label.location, None),
         };
         insert("location", location);

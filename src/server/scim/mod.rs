@@ -5,6 +5,7 @@ mod command;
 mod reads;
 
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 
 use http_body_util::Full;
@@ -28,7 +29,6 @@ use crate::directory::view::Representation;
 use crate::directory::{Directory, Refusal};
 use crate::scim::ScimType;
 use crate::scim::query::Projection;
-use crate::scim::schema::ResourceType;
 use crate::scim::version::{Condition, Tags};
 use command::Command;
 
@@ -45,7 +45,6 @@ pub struct Scim {
 /// What a mutating request asks for, once it is understood.
 struct Asked {
     command: Command,
-    resource_type: ResourceType,
     condition: Condition,
     projection: Projection,
     room: Option<Held>,
@@ -57,8 +56,11 @@ impl Handler for Scim {
         let label = endpoint.as_ref().map(Endpoint::label);
         let mut begun = self.intake.begin(&request, peer, label);
         let (client, deadline) = (begun.client, begun.deadline);
-        let respond = self.respond(request, endpoint, client, deadline, &mut begun.line.origin);
-        let answer = timeout_at(deadline, respond).await;
+        let answer = {
+            let origin = &mut begun.line.origin;
+            let respond = pin!(self.respond(request, endpoint, client, deadline, origin));
+            timeout_at(deadline, respond).await
+        };
         let reply = begun.finish(answer, |failure, _| failure.into_reply());
         reply.await
     }
@@ -91,13 +93,29 @@ impl Scim {
         origin: &mut Origin,
     ) -> Result<Reply, Failure> {
         let principal = authenticate(&self.directory, &request, client, origin).await?;
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let admitted = self.admit(&request, endpoint.clone());
-        if reads(&method) {
+        if reads(request.method()) {
             let endpoint = admitted?;
             let read = || self.read(&request, &endpoint);
             return self.intake.outgoing.read(read).await;
         }
+        // On the heap, here and below: what a future may hold is moved about with it, and a lookup, which most requests
+        // are, needs little.
+        Box::pin(self.respond_to_body(request, endpoint, admitted, &principal, deadline, origin))
+            .await
+    }
+
+    /// Answers a search, or a request that writes.
+    async fn respond_to_body(
+        &self,
+        request: Request<Incoming>,
+        endpoint: Option<Endpoint>,
+        admitted: Result<Endpoint, Failure>,
+        principal: &Principal,
+        deadline: Instant,
+        origin: &mut Origin,
+    ) -> Result<Reply, Failure> {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         if let Ok(Endpoint::Search(resource_type)) = admitted {
             let (body, token) = (request.into_body(), &principal.token_id);
             let body = self.intake.json(body, Asks::Search, token, deadline, Ok);
@@ -106,12 +124,12 @@ impl Scim {
             return self.intake.outgoing.read(search).await;
         }
         let asked = match admitted {
-            Ok(Endpoint::Bulk) => match self.understand_bulk(request, &principal, deadline).await {
+            Ok(Endpoint::Bulk) => match self.understand_bulk(request, principal, deadline).await {
                 Ok(bulk) => return self.execute_bulk(bulk, origin, deadline).await,
                 Err(failure) => Err(failure),
             },
             Ok(endpoint) => {
-                self.understand(request, endpoint, &principal, deadline)
+                self.understand(request, endpoint, principal, deadline)
                     .await
             }
             Err(failure) => Err(failure),
@@ -192,7 +210,6 @@ impl Scim {
         };
         Ok(Asked {
             command,
-            resource_type,
             condition,
             projection,
             room,
@@ -208,7 +225,6 @@ impl Scim {
             let _work = work;
             let Asked {
                 command,
-                resource_type,
                 condition,
                 projection,
                 room,
@@ -217,30 +233,28 @@ impl Scim {
                 .execute(&directory, &origin, condition, &projection)
                 .await;
             drop(room);
-            done.map(|done| (done, resource_type, projection))
+            done.map(|done| (done, projection))
         });
-        let (done, resource_type, projection) = task.await.map_err(unfinished)??;
-        Ok(match done.representation {
-            Some(found) => self.shown(done.status, found, resource_type, &projection),
-            None => answer::empty(done.status),
-        })
+        let (done, projection) = task.await.map_err(unfinished)??;
+        match done.representation {
+            Some(found) => self.shown(done.status, &found, &projection),
+            None => Ok(answer::empty(done.status)),
+        }
     }
 
     /// A resource as the client wants to see it, with its entity tag and, if it is new, its location.
     fn shown(
         &self,
         status: u16,
-        found: Representation,
-        resource_type: ResourceType,
+        found: &Representation,
         projection: &Projection,
-    ) -> Reply {
-        let resource = projection.apply(found.resource, resource_type, self.directory.schemas());
-        let mut reply = answer::object(status, &resource);
+    ) -> Result<Reply, Failure> {
+        let mut reply = answer::scim(status, self.directory.json(found, projection)?);
         answer::set(&mut reply, header::ETAG, &found.etag);
         if status == 201 {
             answer::set(&mut reply, header::LOCATION, &found.location);
         }
-        reply
+        Ok(reply)
     }
 }
 

@@ -33,13 +33,13 @@ impl Scim {
             }
             Endpoint::Collection(resource_type) => {
                 let query = Query::from_pairs(pairs(request), *resource_type, schemas)?;
-                self.list(*resource_type, &query).await
+                Box::pin(self.list(*resource_type, &query)).await
             }
             Endpoint::Root => {
                 let query =
                     |resource_type| Query::from_pairs(pairs(request), resource_type, schemas);
-                self.everything(&query(ResourceType::User)?, &query(ResourceType::Group)?)
-                    .await
+                let (users, groups) = (query(ResourceType::User)?, query(ResourceType::Group)?);
+                Box::pin(self.everything(&users, &groups)).await
             }
             Endpoint::ServiceProviderConfig => {
                 let limits = discovery::Limits {
@@ -98,7 +98,7 @@ impl Scim {
         let found = self.directory.read(resource_type, id, &projection).await?;
         let condition = condition(request);
         if condition.holds(&found.etag) {
-            let mut reply = answer::object(200, &found.resource);
+            let mut reply = answer::scim(200, found.json);
             answer::set(&mut reply, ETAG, &found.etag);
             return Ok(reply);
         }
@@ -116,8 +116,8 @@ impl Scim {
             Page::Index { start, .. } => Position::Index(start),
             Page::Cursor { .. } => Position::Cursor(listing.next.clone()),
         };
-        let list = list_response(listing.total, position, listing.resources);
-        Ok(answer::object(200, &list))
+        let list = list_response(listing.total, position, &listing.resources);
+        Ok(answer::scim(200, list))
     }
 
     /// A page of all users and, behind them, all groups.
@@ -127,9 +127,13 @@ impl Scim {
             Page::Index { start, .. } => start,
             Page::Cursor { .. } => 1,
         };
-        let list = list_response(listing.total, Position::Index(start), listing.resources);
-        Ok(answer::object(200, &list))
+        let list = list_response(listing.total, Position::Index(start), &listing.resources);
+        Ok(answer::scim(200, list))
     }
+}
+
+fn json(resource: Object) -> String {
+    Value::Object(resource).to_string()
 }
 
 /// All of a discovery list, or the one with this id.
@@ -140,8 +144,11 @@ fn described(
 ) -> Result<Reply, Failure> {
     let Some(id) = id else {
         let total = resources.len() as u64;
-        let list = list_response(total, Position::Index(1), resources);
-        return Ok(answer::object(200, &list));
+        let resources: Vec<_> = resources.into_iter().map(json).collect();
+        return Ok(answer::scim(
+            200,
+            list_response(total, Position::Index(1), &resources),
+        ));
     };
     match discovery::find(resources, id) {
         Some(resource) => Ok(answer::object(200, &resource)),

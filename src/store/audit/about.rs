@@ -26,10 +26,10 @@ fn words(target_name: Option<&str>, changes: Option<&Object>) -> Vec<(&'static s
 }
 
 /// Notes under which words row `seq` is found.
-pub(super) fn note(connection: &Connection, seq: i64, row: &Row) -> Result<(), Error> {
+pub(super) fn note(connection: &Connection, seq: i64, row: &Row<'_>) -> Result<(), Error> {
     let mut insert =
         connection.prepare_cached("INSERT OR IGNORE INTO audit_about VALUES (?1, ?2, ?3)")?;
-    for (kind, key) in words(row.target_name.as_deref(), row.changes.as_ref()) {
+    for (kind, key) in words(row.target_name.as_deref(), row.changes) {
         insert.execute((kind, key, seq))?;
     }
     Ok(())

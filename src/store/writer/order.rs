@@ -29,7 +29,7 @@ impl Job for Numbered {
 
 #[test]
 fn jobs_do_not_overtake_each_other_even_before_a_full_queue() {
-    let writer = Writer::start(Connection::open_in_memory().unwrap(), BATCH_TIME).unwrap();
+    let writer = Writer::start(Connection::open_in_memory().unwrap(), BATCH_TIME, || {}).unwrap();
     let (done, (say, word)) = (Done::default(), channel());
     let mut word = Some(word);
     let count = QUEUE + 500;

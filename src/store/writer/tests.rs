@@ -142,7 +142,7 @@ impl File {
         .unwrap();
         let connection = super::super::open::writable(&path).unwrap();
         Self {
-            writer: Writer::start(connection, batch_time).unwrap(),
+            writer: Writer::start(connection, batch_time, || {}).unwrap(),
             path,
             _root: root,
         }

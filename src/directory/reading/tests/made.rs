@@ -155,7 +155,7 @@ pub fn directory(people: Vec<Person>, crowds: Vec<Crowd>) -> (Connection, View) 
             actor: "test",
             reason: "a test",
         };
-        let seq = users::insert(&connection, &user, author).unwrap();
+        let seq = users::insert(&connection, &user, author).unwrap().seq;
         if person.visible {
             members.push(MemberRow {
                 kind: ResourceType::User,
@@ -178,7 +178,7 @@ pub fn directory(people: Vec<Person>, crowds: Vec<Crowd>) -> (Connection, View) 
             created: at(0),
             modified: at(crowd.modified),
         };
-        let seq = groups::insert(&connection, &group).unwrap();
+        let seq = groups::insert(&connection, &group).unwrap().seq;
         members.push(MemberRow {
             kind: ResourceType::Group,
             seq,
