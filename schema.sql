@@ -94,6 +94,8 @@ CREATE INDEX user_external_id ON user (external_id);
 CREATE INDEX user_display_name ON user (display_name_key) WHERE scim_visible = 1;
 CREATE INDEX user_status ON user (status) WHERE scim_visible = 1;
 CREATE INDEX user_modified ON user (modified) WHERE scim_visible = 1;
+-- By which a list by index comes to its place without reading the rows before it; for nothing else, as `+ 0` tells SQLite.
+CREATE INDEX user_place ON user (seq + 0) WHERE scim_visible = 1;
 
 -- The addresses of each user, for filters.
 CREATE TABLE user_email (

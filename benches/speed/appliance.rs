@@ -133,12 +133,22 @@ impl Appliance {
         Connection::open_with_flags(self.file(), flags).unwrap()
     }
 
-    /// A copy of the database as it is now, in the directory that holds the database.
+    /// A copy of the database as it is now, in the directory that holds the database. Nobody may be writing. Page by page,
+    /// so that its indexes are as full and as scattered as those that the server has.
     pub fn copy(&self) -> PathBuf {
         let copy = self.data.path().join("copy.db");
-        let _ = std::fs::remove_file(&copy);
-        let name = copy.to_str().unwrap();
-        self.database().execute("VACUUM INTO ?1", [name]).unwrap();
+        let wal = |file: &Path| file.with_extension("db-wal");
+        for [from, to] in [[self.file(), copy.clone()], [wal(&self.file()), wal(&copy)]] {
+            let _ = std::fs::remove_file(&to);
+            if from.exists() {
+                std::fs::copy(from, to).unwrap();
+            }
+        }
+        let _ = std::fs::remove_file(copy.with_extension("db-shm"));
+        let opened = Connection::open(&copy).unwrap();
+        opened
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            .unwrap();
         copy
     }
 

@@ -13,7 +13,7 @@ use scimlite::store::users::{self, Account, Assignment, ManagedBy, PreservedBy, 
 use scimlite::store::{groups, list, lower, mappings, open};
 use serde_json::{Value, json};
 
-use super::{OPEN_URN, SCHEMAS};
+use super::{OPEN_URN, SCHEMAS, text};
 
 /// A stored user that has a bit of everything.
 pub fn person() -> Object {
@@ -82,7 +82,7 @@ impl World {
                 actor: "test",
                 reason: "a test",
             };
-            user.seq = users::insert(&connection, &user, author)?.seq;
+            user.seq = users::insert(&connection, &user, text(&user.resource), author)?.seq;
             people.push(user);
         }
         let mut teams = Vec::new();
@@ -100,7 +100,7 @@ impl World {
                 created: at,
                 modified: at,
             };
-            group.seq = groups::insert(&connection, &group)?.seq;
+            group.seq = groups::insert(&connection, &group, text(&group.resource))?.seq;
             for id in members {
                 let member = groups::find_member(&connection, id)?.expect("a member");
                 groups::add_member(&connection, group.seq, member)?;

@@ -1,6 +1,7 @@
 //! How the log of `serve` looks: text, logfmt or JSON, one line for each event on stderr, whatever a value holds. How the
 //! lines get there is for `outlet`.
 
+use std::error::Error;
 use std::fmt::{self, Write};
 use std::os::unix::fs::MetadataExt;
 
@@ -120,7 +121,10 @@ fn priority(level: &Level) -> u8 {
     }
 }
 
-/// The instant, the level, the message and the fields, as people read them. One is written for each request: texts that
+/// The field whose name is not shown.
+const MESSAGE: &str = "message";
+
+/// The instant, the level, the message and the fields, as people read them; not the spans, of which this program has none. One is written for each request: texts that
 /// need no escapes, nearly all, are copied as they are.
 struct Text;
 
@@ -162,12 +166,16 @@ impl Fields<'_> {
     fn write(&mut self, field: &Field, value: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
         let mut name = || {
             self.writer.write_str(self.separator)?;
-            if field.name() != "message" {
+            if field.name() != MESSAGE {
                 self.writer.write_str(field.name())?;
                 self.writer.write_char('=')?;
             }
             Ok(())
         };
+        // Where in its source a record of the `log` crate came from.
+        if field.name().starts_with("log.") {
+            return;
+        }
         self.result = self
             .result
             .and_then(|()| name())
@@ -181,7 +189,27 @@ impl Visit for Fields<'_> {
         self.write(field, |writer| write!(writer, "{value:?}"));
     }
 
+    /// With what led to it.
+    fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
+        self.write(field, |writer| {
+            write!(writer, "{value}")?;
+            let Some(source) = value.source() else {
+                return Ok(());
+            };
+            write!(writer, " {}.sources=[{source}", field.name())?;
+            let mut other = source.source();
+            while let Some(source) = other {
+                write!(writer, ", {source}")?;
+                other = source.source();
+            }
+            writer.write_char(']')
+        });
+    }
+
     fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == MESSAGE {
+            return self.write(field, |writer| writer.write_str(value));
+        }
         let odd = |byte: u8| !matches!(byte, b' '..=b'~') || byte == b'"' || byte == b'\\';
         self.write(field, |writer| match any(value, odd) {
             true => write!(writer, "{value:?}"),
@@ -258,8 +286,12 @@ mod tests {
             .with_ansi(false)
             .event_format(OneLine::new(format, false))
             .finish();
+        let io = std::io::Error::other("the disk");
+        let error: anyhow::Error = anyhow::Error::new(io).context("the file").context("it all");
+        let error: &(dyn Error + 'static) = error.as_ref();
         tracing::subscriber::with_default(subscriber, || {
             tracing::warn!(
+                error,
                 plain = "GET",
                 owned = "a b".to_owned(),
                 odd = "\"quoted\" \\ and ü, \u{9b}\n",
@@ -280,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_what_it_is_everywhere_else() {
+    fn an_event_looks_as_it_does_everywhere_else() {
         let theirs = format::format().with_target(false).with_ansi(false);
         assert_eq!(line(Text), line(theirs));
     }

@@ -172,7 +172,8 @@ impl Directory {
                 actor: &entry.actor,
                 reason: act.event().reason(),
             };
-            users::update(connection, &user, Touched::COLUMNS, author)?;
+            let text = store::text::object(&user.resource)?;
+            users::update(connection, &user, text, Touched::COLUMNS, author)?;
             let account = listed(connection, &id)?;
             entry.because(act.effect(&user.standing));
             entry.changes = Some(changed(&shown.fields()?, &account.fields()?));

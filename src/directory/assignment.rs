@@ -158,7 +158,8 @@ pub(super) fn assign(
         actor: &entry.actor,
         reason: "",
     };
-    users::update(connection, &user, Touched::COLUMNS, author)?;
+    let text = store::text::object(&user.resource)?;
+    users::update(connection, &user, text, Touched::COLUMNS, author)?;
     let new = Given::of(connection, &user.assignment)?;
     entry.because(format!("from {old} to {new}"));
     entry.changes = Some(changed(&fields(&old)?, &fields(&new)?));

@@ -2,7 +2,7 @@
 //!
 //! Argon2 runs once per token and process, off the async threads and few at a time; afterwards a keyed digest in memory
 //! answers. Whether a token is revoked or has ended is looked up in the database for each request, so that what another
-//! process did counts at once.
+//! process did counts as soon as it has ended.
 //!
 //! Architecture Invariant: the right token is not slowed by the failures of others. A verified one is known by its
 //! digest before anything is counted; one that is not verified yet resembles its fingerprint and gets its run of argon2,
@@ -121,6 +121,16 @@ impl Verified {
         turn.map_err(|error| failed(&error))
     }
 
+    /// Who uses `token` now.
+    fn principal(&self, token: &Token, now: Timestamp) -> Principal {
+        self.note_use(&token.id, now);
+        Principal {
+            token_id: token.id.clone(),
+            name: token.name.clone(),
+            scope: token.scope,
+        }
+    }
+
     fn note_use(&self, id: &str, now: Timestamp) {
         let mut used = self.used();
         match used.get_mut(id) {
@@ -190,8 +200,15 @@ impl Directory {
             let slowed = self.throttle.fail(address, None, Instant::now()).err();
             return denied(None, "not a token of this appliance", slowed);
         };
-        let token = self.store.readers.token(presented.id)?;
         let now = self.now();
+        let remembered = self.store.readers.remembered_token(presented.id).await?;
+        if let Some(token) = remembered.filter(|token| token.is_usable(now))
+            && self.verified.known(&token, &presented) == Some(true)
+        {
+            return Ok(Ok(self.verified.principal(&token, now)));
+        }
+        // Read for each that is not taken, whatever is wrong with it: the time of the answer must not tell.
+        let token = self.store.readers.token(presented.id).await?;
         let ended = |reason| {
             presented.resembles_nothing();
             reason
@@ -201,14 +218,7 @@ impl Directory {
             Some(token) if token.revoked.is_some() => ended("the token was revoked"),
             Some(token) if token.expires <= now => ended("the token has expired"),
             Some(token) => match self.verify(token, &presented, address).await? {
-                Answer::Right => {
-                    self.verified.note_use(&token.id, now);
-                    return Ok(Ok(Principal {
-                        token_id: token.id.clone(),
-                        name: token.name.clone(),
-                        scope: token.scope,
-                    }));
-                }
+                Answer::Right => return Ok(Ok(self.verified.principal(token, now))),
                 Answer::Slowed(slowed) => return denied(Some(token.id.clone()), "", Some(slowed)),
                 Answer::Wrong => "the secret is not the token's",
             },

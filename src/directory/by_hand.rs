@@ -11,10 +11,9 @@ use super::audit::{Entry, Origin};
 use super::lifecycle::{self, Event};
 use super::names::bounded;
 use super::users::{Change, refuse_long_name, taken};
-use super::{Directory, Refusal, changed, refuse_too_large};
+use super::{Directory, Refusal, changed, storable};
 use crate::scim::schema::{Schemas, USER_PRINCIPAL_NAME};
 use crate::scim::{Error, Object, ScimType};
-use crate::store::text::object as text_of;
 pub use crate::store::users::PreservedBy;
 use crate::store::users::{self, Assignment, Standing};
 use crate::store::{profiles, profiles::Profile, storages, storages::Storage};
@@ -132,7 +131,7 @@ pub(super) fn plan(
 ) -> Result<Plan, Refusal> {
     let attributes = attributes(account, schemas);
     refuse_long_name(&attributes)?;
-    refuse_too_large(&text_of(&attributes)?, &attributes)?;
+    storable(&attributes)?;
     let preserved = account
         .preserved
         .map(|(by, since)| (by, since.unwrap_or(now)));

@@ -14,7 +14,7 @@ use super::account::text;
 use super::audit::{Entry, Origin, Verdict, listed, short};
 use super::reading::not_found;
 use super::view::{Representation, View, group_etag};
-use super::{Directory, Refusal, refuse_too_large};
+use super::{Directory, Refusal, storable};
 use crate::scim::patch::{self, MemberChange, Patch};
 use crate::scim::query::Projection;
 use crate::scim::resource::{self, Parsed};
@@ -23,7 +23,7 @@ use crate::scim::version::Condition;
 use crate::scim::{Error, Object, ScimType};
 use crate::store::groups::{self, Group, Reference};
 use crate::store::list::Stored;
-use crate::store::text::object as stored_text;
+use crate::store::text::object as text_of;
 
 impl Directory {
     /// Creates a group (RFC 7644 §3.3). Its members are read again only if `projection` shows them.
@@ -207,6 +207,7 @@ impl<'a> Change<'a> {
         self.entry.skipped(&parsed.skipped);
         let members = patch::members_of(&mut attributes);
         self.refuse_taken("", &attributes)?;
+        let as_stored = storable(&attributes)?;
         let group = Group {
             seq: 0,
             id: super::new_id(),
@@ -215,8 +216,7 @@ impl<'a> Change<'a> {
             created: self.now,
             modified: self.now,
         };
-        let stored = groups::insert(self.connection, &group)?;
-        refuse_too_large(&stored.resource, &group.resource)?;
+        let stored = groups::insert(self.connection, &group, as_stored)?;
         self.entry.target_id = Some(group.id.clone());
         self.entry.because("the identity provider sent a new group");
         self.carry_out(stored.seq, &MemberChange::Add(members))?;
@@ -237,7 +237,10 @@ impl<'a> Change<'a> {
             self.refuse_taken(&before.id, &attributes)?;
             groups::touch_parents(self.connection, before.seq, self.now)?;
         }
-        let resource_changes = !changes.is_empty();
+        let as_stored = match changes.is_empty() {
+            true => text_of(&attributes)?,
+            false => storable(&attributes)?,
+        };
         for change in members {
             self.carry_out(before.seq, change)?;
         }
@@ -245,7 +248,7 @@ impl<'a> Change<'a> {
         if changes.is_empty() {
             self.entry.verdict = Verdict::Unchanged;
             self.entry.because("it was already so");
-            return Ok(before.stored(stored_text(&before.resource)?));
+            return Ok(before.stored(as_stored));
         }
         let changed: Vec<_> = changes.keys().collect();
         let sentence = format!("the identity provider changed {}", listed(&changed));
@@ -257,11 +260,7 @@ impl<'a> Change<'a> {
             modified: self.now,
             ..before
         };
-        let stored = groups::update(self.connection, &group)?;
-        if resource_changes {
-            refuse_too_large(&stored.resource, &group.resource)?;
-        }
-        Ok(stored)
+        Ok(groups::update(self.connection, &group, as_stored)?)
     }
 
     fn refuse_taken(&self, id: &str, attributes: &Object) -> Result<(), Refusal> {

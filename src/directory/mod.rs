@@ -229,14 +229,15 @@ fn changed(old: &Value, new: &Value) -> Object {
 /// shows. Without it PATCH after PATCH could add to one resource for ever. Members of groups are not part of it.
 const RESOURCE_SIZE: usize = 1024 * 1024;
 
-/// Refuses a resource that is larger than [`RESOURCE_SIZE`] as `text`, which stands for `attributes`. `active` does not
-/// count: whoever leaves is preserved, however much is stored.
-fn refuse_too_large(text: &str, attributes: &Object) -> Result<(), Refusal> {
+/// Attributes as JSON, as they are stored. More than [`RESOURCE_SIZE`] is refused; `active` does not count: whoever leaves
+/// is preserved, however much is stored.
+fn storable(attributes: &Object) -> Result<String, Refusal> {
+    let text = store::text::object(attributes)?;
     let active = attributes
         .get("active")
         .map_or(0, |active| active.to_string().len());
     match text.len().saturating_sub(active) > RESOURCE_SIZE {
-        false => Ok(()),
+        false => Ok(text),
         true => Err(Refusal::Invalid(Error::new(
             ScimType::TooMany,
             format!(

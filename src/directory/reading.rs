@@ -217,18 +217,18 @@ impl List {
         match self.judges() {
             false => table.page(connection, &self.condition, start, count, take),
             true => {
-                let judge = |stored: &Stored| {
-                    let read = |connected| {
-                        let stored = stored.clone();
+                let judge = |stored: Stored| {
+                    let seq = stored.seq;
+                    let read = |stored, connected| {
                         let of = self.view.read(connection, kind, stored, connected)?;
                         self.view.whole(&of)
                     };
                     let resource = match self.looks_at {
                         Sight::Stored => stored.attributes()?,
-                        Sight::Made => read(false)?,
-                        Sight::Connected => read(true)?,
+                        Sight::Made => read(stored, false)?,
+                        Sight::Connected => read(stored, true)?,
                     };
-                    Ok(self.judge(&resource, stored.seq))
+                    Ok(self.judge(&resource, seq))
                 };
                 table.judged_page(connection, &self.condition, start, count, judge, take)
             }

@@ -12,7 +12,7 @@ use super::lifecycle::{self, Event};
 use super::places::{self, Seats};
 use super::reading::not_found;
 use super::view::{Representation, View};
-use super::{Directory, Refusal, mapping, refuse_too_large};
+use super::{Directory, Refusal, mapping, storable};
 use crate::scim::patch::{self, Patch};
 use crate::scim::resource::{self, Parsed};
 use crate::scim::schema::{ResourceType, Schemas};
@@ -20,7 +20,7 @@ use crate::scim::version::Condition;
 use crate::scim::{Error, Object, ScimType, fold};
 use crate::store::groups::{self, Reference};
 use crate::store::list::Stored;
-use crate::store::text::object as stored_text;
+use crate::store::text::object as text_of;
 use crate::store::users::{self, Assignment, Author, ManagedBy, Standing, Status, Touched, User};
 
 impl Directory {
@@ -270,6 +270,7 @@ impl Change<'_> {
         assignment: Assignment,
         reason: &str,
     ) -> Result<Stored, Refusal> {
+        let as_stored = storable(&attributes)?;
         let profile = assignment.profile;
         places::claim(
             self.connection,
@@ -291,8 +292,8 @@ impl Change<'_> {
             modified: self.now,
         };
         let actor = &self.entry.actor;
-        let stored = users::insert(self.connection, &user, Author { actor, reason })?;
-        refuse_too_large(&stored.resource, &user.resource)?;
+        let author = Author { actor, reason };
+        let stored = users::insert(self.connection, &user, as_stored, author)?;
         self.entry.target_id = Some(user.id.clone());
         self.entry.changes = Some(resource::changes(&Object::new(), &user.resource));
         self.entry.account(self.connection, None, Some(&user))?;
@@ -328,7 +329,7 @@ impl Change<'_> {
         if changes.is_empty() && standing == before.standing {
             self.entry.verdict = Verdict::Unchanged;
             self.entry.because("it was already so");
-            return Ok(before.stored(stored_text(&before.resource)?));
+            return Ok(before.stored(text_of(&before.resource)?));
         }
         let renamed = changes.contains_key("userName") || !before.standing.visible;
         if renamed && standing.visible {
@@ -361,6 +362,7 @@ impl Change<'_> {
             emails: changes.contains_key("emails"),
         };
         self.entry.changes = Some(changes);
+        let as_stored = storable(&attributes)?;
         let user = User {
             seq: before.seq,
             id: before.id.clone(),
@@ -376,8 +378,7 @@ impl Change<'_> {
             actor: &self.entry.actor,
             reason: event.reason(),
         };
-        let stored = users::update(self.connection, &user, touched, author)?;
-        refuse_too_large(&stored.resource, &user.resource)?;
+        let stored = users::update(self.connection, &user, as_stored, touched, author)?;
         self.entry
             .account(self.connection, Some(&before), Some(&user))?;
         if user.display() != before.display() {

@@ -11,10 +11,10 @@ use crate::scim::Object;
 use crate::scim::query::Projection;
 use crate::scim::resource::{Meta, SEGMENT, render, render_json};
 use crate::scim::schema::{ResourceType, Schemas};
-use crate::store;
 use crate::store::groups::{self, Reference};
 use crate::store::list::Stored;
 use crate::store::users::User;
+use crate::store::{self, text};
 
 /// A stored resource with what SCIM adds to it.
 #[derive(Debug, Clone)]
@@ -119,7 +119,7 @@ impl View {
 
     /// All of a user that belongs to these groups.
     pub fn user(&self, user: &User, groups: &[Reference]) -> Result<Object, store::Error> {
-        let stored = user.stored(String::new());
+        let stored = user.stored(text::object(&user.resource)?);
         let of = self.representation(ResourceType::User, stored, Some(groups))?;
         self.object(&user.resource, &of)
     }

@@ -85,30 +85,32 @@ pub fn named(connection: &Connection, display_name: &str) -> Result<Option<Group
     one(connection, "display_name_key = ?1", &fold(display_name))
 }
 
-/// Adds a group and gives the row that it has then.
-pub fn insert(connection: &Connection, group: &Group) -> Result<Stored, Error> {
+/// Adds a group, whose resource is `text` as JSON, and gives the row that it has then.
+pub fn insert(connection: &Connection, group: &Group, text: String) -> Result<Stored, Error> {
     write(
         connection,
         "INSERT INTO \"group\" (id, resource, display_name_key, external_id, version, created, modified)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING seq",
         group,
+        text,
     )
 }
 
-/// Writes a group over the row with its id and gives the row that it has then.
-pub fn update(connection: &Connection, group: &Group) -> Result<Stored, Error> {
+/// Writes a group, whose resource is `text` as JSON, over the row with its id and gives the row that it has then.
+pub fn update(connection: &Connection, group: &Group, text: String) -> Result<Stored, Error> {
     write(
         connection,
         "UPDATE \"group\" SET resource = ?2, display_name_key = ?3, external_id = ?4, version = ?5, created = ?6,
              modified = ?7
          WHERE id = ?1 RETURNING seq",
         group,
+        text,
     )
 }
 
-fn write(connection: &Connection, sql: &str, group: &Group) -> Result<Stored, Error> {
+fn write(connection: &Connection, sql: &str, group: &Group, text: String) -> Result<Stored, Error> {
     let display_name = group.text("displayName").unwrap_or_default();
-    let stored = group.stored(text::object(&group.resource)?);
+    let stored = group.stored(text);
     let seq = connection.prepare_cached(sql)?.query_row(
         params![
             stored.id,

@@ -65,6 +65,8 @@ pub struct Table {
     pub visible: &'static str,
     /// How many those are, counted by triggers.
     count: &'static str,
+    /// The row number, as the index has it by which a list over all comes to its place; itself, if there is none.
+    place: &'static str,
 }
 
 /// The users that SCIM sees.
@@ -72,6 +74,7 @@ const USERS: Table = Table {
     name: users::TABLE,
     visible: users::VISIBLE,
     count: "SELECT users FROM appliance",
+    place: "seq + 0",
 };
 
 /// The groups.
@@ -79,6 +82,7 @@ const GROUPS: Table = Table {
     name: groups::TABLE,
     visible: groups::VISIBLE,
     count: "SELECT groups FROM appliance",
+    place: "seq",
 };
 
 /// The table of a resource type.
@@ -97,6 +101,11 @@ pub enum Start {
     First,
     /// Behind the resource of this rank.
     After(Rank),
+}
+
+/// A number as SQLite has it.
+fn number(number: u64) -> Value {
+    Value::Integer(number.try_into().unwrap_or(i64::MAX))
 }
 
 impl Table {
@@ -124,14 +133,15 @@ impl Table {
         count: u64,
         mut take: impl FnMut(Rank, Stored) -> Result<ControlFlow<()>, E>,
     ) -> Result<u64, E> {
-        let (bound, skip) = match start {
-            Start::Index(skip) => (i64::MIN, *skip),
-            Start::First => (i64::MIN, 0),
-            Start::After(rank) => (rank.seq, 0),
+        let (from, skipped) = match start {
+            Start::First | Start::Index(0) => (i64::MIN, Some(0)),
+            Start::Index(skip) => match self.place(connection, condition, *skip)? {
+                Some(seq) => (seq, Some(*skip)),
+                None => return Ok(self.count(connection, condition)?),
+            },
+            Start::After(rank) => (rank.seq.saturating_add(1), None),
         };
-        let number = |number: u64| Value::Integer(number.try_into().unwrap_or(i64::MAX));
-        let limit = count.saturating_add(1);
-        let tail = [Value::Integer(bound), number(limit), number(skip)];
+        let tail = [Value::Integer(from), number(count.saturating_add(1))];
         let parameters = condition.parameters.iter().chain(&tail);
         let mut statement = connection
             .prepare_cached(&self.page_sql(condition))
@@ -153,12 +163,24 @@ impl Table {
             }
             found += 1;
         }
-        // A first page that nothing follows tells the total by itself.
-        let complete = bound == i64::MIN && !cut && (found > 0 || skip == 0);
-        match complete {
-            true => Ok(skip + found),
-            false => Ok(self.count(connection, condition)?),
+        // A page that nothing follows tells the total by itself, where it is known what is before it.
+        match skipped.filter(|_| !cut) {
+            Some(skipped) => Ok(skipped + found),
+            None => Ok(self.count(connection, condition)?),
         }
+    }
+
+    /// The row of the resource behind `skip` others.
+    fn place(
+        &self,
+        connection: &Connection,
+        condition: &Condition,
+        skip: u64,
+    ) -> Result<Option<i64>, Error> {
+        let skip = number(skip);
+        let parameters = condition.parameters.iter().chain([&skip]);
+        let mut statement = connection.prepare_cached(&self.place_sql(condition))?;
+        optional(statement.query_row(params_from_iter(parameters), |row| row.get(0)))
     }
 
     /// The same for those resources out of `condition` to which `judge` gives a rank, in the order of the ranks.
@@ -168,7 +190,7 @@ impl Table {
         condition: &Condition,
         start: &Start,
         count: u64,
-        mut judge: impl FnMut(&Stored) -> Result<Option<Rank>, E>,
+        mut judge: impl FnMut(Stored) -> Result<Option<Rank>, E>,
         mut take: impl FnMut(Rank, Stored) -> Result<ControlFlow<()>, E>,
     ) -> Result<u64, E> {
         let skip = match start {
@@ -184,7 +206,7 @@ impl Table {
             .query_map(params_from_iter(&condition.parameters), Stored::read)
             .map_err(Error::from)?;
         for resource in rows {
-            let Some(rank) = judge(&resource.map_err(Error::from)?)? else {
+            let Some(rank) = judge(resource.map_err(Error::from)?)? else {
                 continue;
             };
             total += 1;
@@ -206,10 +228,22 @@ impl Table {
         Ok(total)
     }
 
-    /// One page; its parameters are those of the condition, the row before it, and how many to take and to skip.
+    /// One page; its parameters are those of the condition, its first row, and how many to take.
     fn page_sql(&self, condition: &Condition) -> String {
         format!(
-            "SELECT {COLUMNS} {} AND seq > ? ORDER BY seq LIMIT ? OFFSET ?",
+            "SELECT {COLUMNS} {} AND seq >= ? ORDER BY seq LIMIT ?",
+            self.matching(condition)
+        )
+    }
+
+    /// Where a page starts; its parameters are those of the condition, and how many to skip.
+    fn place_sql(&self, condition: &Condition) -> String {
+        let seq = match condition.is_met_by_all() {
+            true => self.place,
+            false => "seq",
+        };
+        format!(
+            "SELECT {seq} {} ORDER BY {seq} LIMIT 1 OFFSET ?",
             self.matching(condition)
         )
     }

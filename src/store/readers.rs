@@ -1,4 +1,5 @@
-//! The pool of read-only connections. A read never waits for the writer: WAL gives each its own snapshot.
+//! The pool of read-only connections. A read never waits for the writer: WAL gives each a snapshot. Short ones that come
+//! within a moment share one.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,10 @@ const LAST_READS: Duration = Duration::from_secs(5);
 /// process commits is seen this much later at the most, hardly later than the command has ended that did.
 const MOMENT: Duration = Duration::from_micros(500);
 
+/// Time from the first use of a snapshot after which those that nobody uses just then are ended: the WAL, to which other
+/// processes write too, can begin anew only where no snapshot needs it.
+const SWEEP: Duration = Duration::from_millis(10);
+
 /// Hands out read-only connections.
 pub struct Readers {
     pool: Arc<Pool>,
@@ -42,6 +47,8 @@ struct Pool {
     idle: Mutex<Vec<Reader>>,
     /// Counts the changes of this process.
     changes: AtomicU64,
+    /// Whether somebody is about to end the snapshots that nobody uses.
+    sweeping: AtomicBool,
     closed: AtomicBool,
 }
 
@@ -58,6 +65,8 @@ struct Reader {
 struct Snapshot {
     since: Instant,
     changes: u64,
+    /// Whether it is known to be of the same state as the tokens.
+    compared: bool,
 }
 
 impl Reader {
@@ -84,15 +93,8 @@ impl Reader {
         self.snapshot = Some(Snapshot {
             since: now,
             changes,
+            compared: false,
         });
-        // The first statement takes the snapshot; this one tells whether it is another one than the last.
-        let mut statement = self.connection.prepare_cached("PRAGMA data_version")?;
-        let version = statement.query_row([], |row| row.get(0))?;
-        drop(statement);
-        if self.version != version {
-            self.version = version;
-            self.tokens.clear();
-        }
         Ok(())
     }
 
@@ -136,16 +138,19 @@ impl Reader {
         answer
     }
 
-    fn token(&mut self, changes: &AtomicU64, id: &str) -> Result<Option<Arc<Token>>, Error> {
+    /// The tokens that were read over this connection and are still as they were.
+    fn tokens(&mut self, changes: &AtomicU64) -> Result<&mut HashMap<String, Arc<Token>>, Error> {
         self.begin(changes)?;
-        if let Some(token) = self.tokens.get(id) {
-            return Ok(Some(Arc::clone(token)));
+        if let Some(snapshot) = self.snapshot.as_mut().filter(|snapshot| !snapshot.compared) {
+            let mut statement = self.connection.prepare_cached("PRAGMA data_version")?;
+            let version = statement.query_row([], |row| row.get(0))?;
+            if self.version != version {
+                self.version = version;
+                self.tokens.clear();
+            }
+            snapshot.compared = true;
         }
-        let token = tokens::get(&self.connection, id)?.map(Arc::new);
-        if let Some(token) = &token {
-            self.tokens.insert(id.to_owned(), Arc::clone(token));
-        }
-        Ok(token)
+        Ok(&mut self.tokens)
     }
 }
 
@@ -172,19 +177,46 @@ impl Pool {
     /// change something, or has done so. The WAL can begin anew only where no snapshot needs it.
     fn outdate(&self) {
         self.changes.fetch_add(1, Ordering::SeqCst);
+        self.end_unused();
+    }
+
+    fn end_unused(&self) {
         // One whose snapshot cannot be ended would hold the WAL back for ever.
         locked(&self.idle).retain_mut(|reader| reader.end().is_ok());
     }
 
-    /// Runs `run` with a reader, which is kept if that went well.
-    fn with<T, E: From<Error>>(
+    /// Runs `run` with a reader, whose snapshot then ends.
+    fn alone<T, E: From<Error>>(
         &self,
+        run: impl FnOnce(&mut Reader) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut reader = self.take()?;
+        let answer = run(&mut reader);
+        if reader.end().is_ok() {
+            self.give_back(reader);
+        }
+        answer
+    }
+
+    /// The same, in an async context: if it goes well, the snapshot serves further calls.
+    fn sharing<T, E: From<Error>>(
+        self: &Arc<Self>,
         run: impl FnOnce(&mut Reader) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut reader = self.take()?;
         let answer = run(&mut reader);
         if answer.is_ok() || reader.end().is_ok() {
             self.give_back(reader);
+        }
+        if !self.sweeping.swap(true, Ordering::SeqCst) {
+            let pool = Arc::downgrade(self);
+            tokio::spawn(async move {
+                tokio::time::sleep(SWEEP).await;
+                if let Some(pool) = pool.upgrade() {
+                    pool.sweeping.store(false, Ordering::SeqCst);
+                    pool.end_unused();
+                }
+            });
         }
         answer
     }
@@ -212,6 +244,7 @@ impl Readers {
                 path: path.to_owned(),
                 idle: Mutex::default(),
                 changes: AtomicU64::new(0),
+                sweeping: AtomicBool::new(false),
                 closed: AtomicBool::new(false),
             }),
             walks: Arc::new(Semaphore::new(WALKS)),
@@ -225,14 +258,28 @@ impl Readers {
         read: impl FnOnce(&Connection) -> Result<T, E>,
     ) -> Result<T, E> {
         let changes = &self.pool.changes;
-        self.pool.with(|reader| reader.read(changes, read))
+        self.pool.alone(|reader| reader.read(changes, read))
     }
 
-    /// The token with this id. Each request asks for one, so a row is read again only after any process has committed
-    /// anything.
-    pub fn token(&self, id: &str) -> Result<Option<Arc<Token>>, Error> {
+    /// The token with this id, if it was read before and no process has committed anything since.
+    pub async fn remembered_token(&self, id: &str) -> Result<Option<Arc<Token>>, Error> {
         let changes = &self.pool.changes;
-        self.pool.with(|reader| reader.token(changes, id))
+        let token = |reader: &mut Reader| Ok(reader.tokens(changes)?.get(id).cloned());
+        self.pool.sharing(token)
+    }
+
+    /// The token with this id, read now and then remembered.
+    pub async fn token(&self, id: &str) -> Result<Option<Arc<Token>>, Error> {
+        let changes = &self.pool.changes;
+        self.pool.sharing(|reader| {
+            // Before the row is read, so that what is remembered is never older than it is taken for.
+            reader.tokens(changes)?;
+            let token = tokens::get(&reader.connection, id)?.map(Arc::new);
+            if let Some(token) = &token {
+                reader.tokens.insert(id.to_owned(), Arc::clone(token));
+            }
+            Ok(token)
+        })
     }
 
     /// What the writer calls before and after each of its transactions.
@@ -263,7 +310,7 @@ impl Readers {
         let long = move || looked.fetch_add(1, Ordering::Relaxed) >= LOOKS;
         let changes = &self.pool.changes;
         let read = |reader: &mut Reader| reader.watched_read(changes, long, read);
-        let answer = self.pool.with(read);
+        let answer = self.pool.sharing(read);
         (looks.load(Ordering::Relaxed) <= LOOKS).then_some(answer)
     }
 
@@ -288,12 +335,7 @@ impl Readers {
         let reading = tokio::task::spawn_blocking(move || {
             // Asked again and again: an interrupt that comes between two statements would be lost.
             let gone = move || abandoned.load(Ordering::Relaxed);
-            let answer = pool.with(|reader| {
-                let answer = reader.watched_read(&pool.changes, gone, read);
-                // What was long is old.
-                reader.end()?;
-                answer
-            });
+            let answer = pool.alone(|reader| reader.watched_read(&pool.changes, gone, read));
             drop(place);
             answer
         });

@@ -43,6 +43,13 @@ pub struct Token {
     pub last_used: Option<Timestamp>,
 }
 
+impl Token {
+    /// Whether it is neither revoked nor at its end.
+    pub fn is_usable(&self, now: Timestamp) -> bool {
+        self.revoked.is_none() && self.expires > now
+    }
+}
+
 const COLUMNS: &str =
     "id, name, scope, phc, fingerprint, created, expires, revoked, replaced, last_used";
 

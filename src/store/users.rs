@@ -334,10 +334,14 @@ pub struct Author<'a> {
     pub reason: &'a str,
 }
 
-/// Adds a user and gives the row that it has then, without what lists do not read. Where it is preserved, `author` did
-/// that.
-pub fn insert(connection: &Connection, user: &User, author: Author<'_>) -> Result<Stored, Error> {
-    let text = text::object(&user.resource)?;
+/// Adds a user, whose resource is `text` as JSON, and gives the row that it has then, without what lists do not read.
+/// Where it is preserved, `author` did that.
+pub fn insert(
+    connection: &Connection,
+    user: &User,
+    text: String,
+    author: Author<'_>,
+) -> Result<Stored, Error> {
     let seq = write(
         connection,
         "INSERT INTO user (id, resource, user_name_key, username_key, display_name_key, external_id, version, username,
@@ -375,15 +379,16 @@ impl Touched {
     };
 }
 
-/// Writes a user over its row and gives the row that it has then, without what lists do not read. Where it is preserved
-/// as it was not before, `author` did that.
+/// Writes a user, whose resource is `text` as JSON, over its row and gives the row that it has then, without what lists do
+/// not read. Where it is preserved as it was not before, `author` did that.
 pub fn update(
     connection: &Connection,
     user: &User,
+    text: String,
     touched: Touched,
     author: Author<'_>,
 ) -> Result<Stored, Error> {
-    let stored = user.stored(text::object(&user.resource)?);
+    let stored = user.stored(text);
     if touched.columns {
         update_columns(connection, user, &stored.resource, author)?;
     } else {

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use rusqlite::Connection;
+use rusqlite::hooks::Wal;
 use tokio::sync::{self, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::{Error, open::BUSY};
@@ -24,6 +25,8 @@ const BATCH: usize = 128;
 pub const BATCH_TIME: Duration = Duration::from_millis(50);
 /// Jobs that wait at the most; further ones wait before the queue, without memory for it.
 const QUEUE: usize = 4096;
+/// Pages in the WAL from which on it is moved into the file: 16 MB.
+const WAL_PAGES: i32 = 4000;
 /// Silence after which the WAL is moved into the file, so that a copy of the file is complete.
 const QUIET: Duration = Duration::from_secs(3);
 
@@ -133,15 +136,25 @@ impl Writer {
     /// Starts the thread over `connection`. A transaction takes jobs for as long as `batch_time`, one at the least.
     /// `outdate` is called before each, and after it, before anybody is answered.
     pub fn start(
-        connection: Connection,
+        mut connection: Connection,
         batch_time: Duration,
         outdate: impl Fn() + Send + 'static,
     ) -> Result<Self, Error> {
         let (sender, receiver) = channel();
         let committed = watch::Sender::new(());
         let unable = Arc::<AtomicBool>::default();
+        // SQLite would do it inside of COMMIT, when reads of the moment before still hold it back: it would never come to
+        // the end, and the WAL could not begin anew.
+        let pages = Arc::<AtomicI32>::default();
+        let counted = Arc::clone(&pages);
+        let count = move |_: &mut Wal, pages| {
+            counted.store(pages, Ordering::Relaxed);
+            Ok(())
+        };
+        connection.wal_hook(Some(count))?;
         let told = Told {
             outdate: Box::new(outdate),
+            pages,
             committed: committed.clone(),
             unable: Arc::clone(&unable),
         };
@@ -261,6 +274,8 @@ impl Job for Touch {
 struct Told {
     /// That what was read before is not to be read again.
     outdate: Box<dyn Fn() + Send>,
+    /// Pages that were in the WAL after the last change.
+    pages: Arc<AtomicI32>,
     /// That something was changed.
     committed: watch::Sender<()>,
     /// Whether the last change could not be made.
@@ -286,7 +301,7 @@ fn work(
                 Err(RecvTimeoutError::Timeout) => {
                     if settle.is_some_and(|at| at <= Instant::now()) {
                         (told.outdate)();
-                        settle = match checkpoint(connection) {
+                        settle = match checkpoint(connection, "TRUNCATE") {
                             true => None,
                             false => Some(Instant::now() + QUIET),
                         };
@@ -308,9 +323,13 @@ fn work(
         if changed {
             told.committed.send_replace(());
             settle = Some(Instant::now() + QUIET);
+            if told.pages.load(Ordering::Relaxed) >= WAL_PAGES {
+                checkpoint(connection, "PASSIVE");
+            }
         }
     }
-    if !checkpoint(connection) {
+    (told.outdate)();
+    if !checkpoint(connection, "TRUNCATE") {
         tracing::warn!(
             "another program has the file; until it lets go, the -wal beside it belongs to it"
         );
@@ -386,13 +405,13 @@ fn transaction(
     Ok(left)
 }
 
-/// Moves the WAL into the file. `false` if a reader holds it back: jobs do not wait for that.
-fn checkpoint(connection: &Connection) -> bool {
-    let moved = connection.busy_timeout(Duration::ZERO).and_then(|()| {
-        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
-            row.get::<_, i64>(0)
-        })
-    });
+/// Moves the WAL into the file: by PASSIVE what no reader holds back; by TRUNCATE all, so that nothing of it is left.
+/// `false` if a reader holds it back then: jobs do not wait for that.
+fn checkpoint(connection: &Connection, mode: &str) -> bool {
+    let statement = format!("PRAGMA wal_checkpoint({mode})");
+    let moved = connection
+        .busy_timeout(Duration::ZERO)
+        .and_then(|()| connection.query_row(&statement, [], |row| row.get::<_, i64>(0)));
     // Whatever came of it: the next transaction has to wait for a lock that a command holds.
     let restored = connection.busy_timeout(BUSY);
     match moved.and_then(|busy| restored.map(|()| busy)) {

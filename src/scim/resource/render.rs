@@ -100,9 +100,9 @@ pub fn render_json(
                 json.0.extend_from_slice(value.get().as_bytes());
             }
         }
-    } else if let (false, Some(inside)) = (members.is_empty(), inside(stored)) {
+    } else if !members.is_empty() {
         json.0.push(b',');
-        json.0.extend_from_slice(inside.as_bytes());
+        json.0.extend_from_slice(inside(stored)?.as_bytes());
     }
     json.name(b',', "meta")?;
     json.value(meta)?;
@@ -115,8 +115,10 @@ pub fn render_json(
 }
 
 /// What stands between the braces of an object.
-fn inside(object: &str) -> Option<&str> {
-    object.trim().strip_prefix('{')?.strip_suffix('}')
+fn inside(object: &str) -> Result<&str, serde_json::Error> {
+    let inside = object.trim().strip_prefix('{');
+    let inside = inside.and_then(|inside| inside.strip_suffix('}'));
+    inside.ok_or_else(|| serde::de::Error::custom("no object"))
 }
 
 /// A JSON object on its way.

@@ -38,6 +38,7 @@ fn no_walk(table: &Table, condition: &Condition) -> Vec<Vec<String>> {
     let statements = [
         table.page_sql(condition),
         table.judged_sql(condition),
+        table.place_sql(condition),
         count,
     ];
     statements
@@ -63,6 +64,25 @@ fn finds(table: &Table, resource_type: ResourceType, text: &str, by: &str) {
         let found = plan.iter().any(|line| line.contains(by));
         assert!(found, "{text}: {plan:#?}");
     }
+}
+
+#[test]
+fn a_list_by_index_comes_to_its_place_by_the_index_for_that() {
+    let connection = Connection::open_in_memory().unwrap();
+    connection.execute_batch(SCHEMA).unwrap();
+    let schemas = Schemas::new(CUSTOM_URN, &[]);
+    let all = lower::condition(None, ResourceType::User, &schemas);
+    assert_eq!(
+        plan(&connection, &USERS.place_sql(&all)),
+        ["SCAN user USING COVERING INDEX user_place"]
+    );
+    assert_eq!(
+        plan(&connection, &USERS.page_sql(&all)),
+        ["SEARCH user USING INTEGER PRIMARY KEY (rowid>?)"]
+    );
+    assert_eq!(plan(&connection, &USERS.judged_sql(&all)), ["SCAN user"]);
+    let all = lower::condition(None, ResourceType::Group, &schemas);
+    assert_eq!(plan(&connection, &GROUPS.place_sql(&all)), ["SCAN group"]);
 }
 
 #[test]

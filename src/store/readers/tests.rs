@@ -169,3 +169,132 @@ async fn a_store_that_closes_after_an_abandoned_read_leaves_one_file() {
     assert!(end.recv_timeout(DEADLINE).unwrap().is_err());
     assert!(!wal(&path));
 }
+
+/// A change by the writer of the store.
+struct Change;
+
+impl super::super::writer::Job for Change {
+    type Done = ();
+    type Refused = Error;
+
+    fn apply(&mut self, connection: &Connection) -> Result<(), Error> {
+        connection.execute("UPDATE appliance SET audit_seq = audit_seq + 1", [])?;
+        Ok(())
+    }
+
+    fn refused(&mut self, _: &Connection, _: &Error) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn short_reads_share_a_snapshot_but_never_miss_what_was_answered() {
+    let root = TempDir::new().unwrap();
+    let path = database(&root);
+    let store = Store::open(&path).unwrap();
+    let seq = async || {
+        let read = |connection: &Connection| number(connection, "SELECT audit_seq FROM appliance");
+        store.readers.indexed(read).await.unwrap()
+    };
+    assert_eq!(seq().await, 0);
+    let open = || {
+        let idle = locked(&store.readers.pool.idle);
+        let open = idle.iter().filter(|reader| reader.snapshot.is_some());
+        open.count()
+    };
+    for change in 1..200 {
+        store.writer.submit(Change).await.unwrap();
+        assert_eq!(open(), 0, "nothing holds the WAL back");
+        assert_eq!(seq().await, change);
+        assert_eq!(open(), 1);
+    }
+    let start = Instant::now();
+    while open() > 0 {
+        assert!(start.elapsed() < DEADLINE, "an unused snapshot stays");
+        tokio::task::yield_now().await;
+    }
+    // What another process does is seen a moment later.
+    let other = open::writable(&path).unwrap();
+    for change in 1000..1100 {
+        other
+            .execute("UPDATE appliance SET audit_seq = ?1", [change])
+            .unwrap();
+        std::thread::sleep(MOMENT);
+        assert_eq!(seq().await, change);
+    }
+    drop(other);
+    store.close().await;
+    assert!(!wal(&path));
+}
+
+#[tokio::test]
+async fn a_token_is_read_again_once_it_may_have_changed() {
+    let root = TempDir::new().unwrap();
+    let path = database(&root);
+    let store = Store::open(&path).unwrap();
+    let other = open::writable(&path).unwrap();
+    let insert = "INSERT INTO token (id, name, scope, phc, fingerprint, created, expires)
+        VALUES ('a', 'x', 'read', 'x', 0, '2026-01-01T00:00:00.000Z', '2027-01-01T00:00:00.000Z')";
+    for (change, name) in [
+        ("SELECT 1 WHERE 0", None),
+        (insert, Some("x")),
+        ("UPDATE token SET name = 'y'", Some("y")),
+        ("DELETE FROM token", None),
+    ] {
+        other.execute_batch(change).unwrap();
+        std::thread::sleep(MOMENT);
+        for _ in 0..3 {
+            let token = store.readers.token("a").await.unwrap();
+            assert_eq!(token.map(|token| token.name.clone()).as_deref(), name);
+        }
+    }
+}
+
+/// A change of some pages.
+struct Large;
+
+impl super::super::writer::Job for Large {
+    type Done = ();
+    type Refused = Error;
+
+    fn apply(&mut self, connection: &Connection) -> Result<(), Error> {
+        connection.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200)
+             INSERT INTO audit_about SELECT 'name', hex(randomblob(400)), i FROM n",
+            [],
+        )?;
+        Ok(())
+    }
+
+    fn refused(&mut self, _: &Connection, _: &Error) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_wal_begins_anew_however_many_read_meanwhile() {
+    let root = TempDir::new().unwrap();
+    let path = database(&root);
+    let store = std::sync::Arc::new(Store::open(&path).unwrap());
+    let ended = std::sync::Arc::new(AtomicBool::new(false));
+    let reading = tokio::spawn({
+        let (store, ended) = (store.clone(), ended.clone());
+        async move {
+            while !ended.load(Ordering::SeqCst) {
+                let read =
+                    |connection: &Connection| number(connection, "SELECT audit_seq FROM appliance");
+                store.readers.indexed(read).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    for _ in 0..200 {
+        store.writer.submit(Large).await.unwrap();
+    }
+    ended.store(true, Ordering::SeqCst);
+    reading.await.unwrap();
+    let [written, wal] = store.sizes();
+    assert!(written > 35_000_000, "{written}");
+    assert!(wal < 25_000_000, "{wal}");
+    store.close().await;
+}

@@ -155,7 +155,9 @@ pub fn directory(people: Vec<Person>, crowds: Vec<Crowd>) -> (Connection, View) 
             actor: "test",
             reason: "a test",
         };
-        let seq = users::insert(&connection, &user, author).unwrap().seq;
+        let seq = users::insert(&connection, &user, json!(user.resource).to_string(), author)
+            .unwrap()
+            .seq;
         if person.visible {
             members.push(MemberRow {
                 kind: ResourceType::User,
@@ -178,7 +180,9 @@ pub fn directory(people: Vec<Person>, crowds: Vec<Crowd>) -> (Connection, View) 
             created: at(0),
             modified: at(crowd.modified),
         };
-        let seq = groups::insert(&connection, &group).unwrap().seq;
+        let seq = groups::insert(&connection, &group, json!(group.resource).to_string())
+            .unwrap()
+            .seq;
         members.push(MemberRow {
             kind: ResourceType::Group,
             seq,
