@@ -202,7 +202,8 @@ CREATE TABLE audit (
     target_type TEXT,
     target_id   TEXT,
     target_name TEXT,
-    verdict     TEXT NOT NULL CHECK (verdict IN ('applied', 'unchanged', 'refused', 'failed')),
+    -- Not IN: SQLite would make a table of the words for each row.
+    verdict     TEXT NOT NULL CHECK (verdict = 'applied' OR verdict = 'unchanged' OR verdict = 'refused' OR verdict = 'failed'),
     status      INTEGER NOT NULL,
     scim_type   TEXT,
     reason      TEXT NOT NULL,

@@ -87,13 +87,15 @@ pub fn named(connection: &Connection, display_name: &str) -> Result<Option<Group
 
 /// Adds a group, whose resource is `text` as JSON, and gives the row that it has then.
 pub fn insert(connection: &Connection, group: &Group, text: String) -> Result<Stored, Error> {
-    write(
+    let stored = write(
         connection,
         "INSERT INTO \"group\" (id, resource, display_name_key, external_id, version, created, modified)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING seq",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         group,
         text,
-    )
+    )?;
+    let seq = connection.last_insert_rowid();
+    Ok(Stored { seq, ..stored })
 }
 
 /// Writes a group, whose resource is `text` as JSON, over the row with its id and gives the row that it has then.
@@ -102,7 +104,7 @@ pub fn update(connection: &Connection, group: &Group, text: String) -> Result<St
         connection,
         "UPDATE \"group\" SET resource = ?2, display_name_key = ?3, external_id = ?4, version = ?5, created = ?6,
              modified = ?7
-         WHERE id = ?1 RETURNING seq",
+         WHERE id = ?1",
         group,
         text,
     )
@@ -111,19 +113,16 @@ pub fn update(connection: &Connection, group: &Group, text: String) -> Result<St
 fn write(connection: &Connection, sql: &str, group: &Group, text: String) -> Result<Stored, Error> {
     let display_name = group.text("displayName").unwrap_or_default();
     let stored = group.stored(text);
-    let seq = connection.prepare_cached(sql)?.query_row(
-        params![
-            stored.id,
-            stored.resource,
-            fold(display_name),
-            group.text("externalId"),
-            stored.version,
-            stored.created,
-            stored.modified,
-        ],
-        |row| row.get(0),
-    )?;
-    Ok(Stored { seq, ..stored })
+    connection.prepare_cached(sql)?.execute(params![
+        stored.id,
+        stored.resource,
+        fold(display_name),
+        group.text("externalId"),
+        stored.version,
+        stored.created,
+        stored.modified,
+    ])?;
+    Ok(stored)
 }
 
 /// Removes a group; who was a member is no more.

@@ -342,7 +342,7 @@ pub fn insert(
     text: String,
     author: Author<'_>,
 ) -> Result<Stored, Error> {
-    let seq = write(
+    write(
         connection,
         "INSERT INTO user (id, resource, user_name_key, username_key, display_name_key, external_id, version, username,
              email, name, upn, status, preserved_by, preserved_at, profile, storage, quota_gb, mapping,
@@ -350,12 +350,12 @@ pub fn insert(
              preserved_reason, removed)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22,
              ?23, ?24, CASE WHEN ?13 IS NOT NULL THEN ?25 END, CASE WHEN ?13 IS NOT NULL THEN ?26 END,
-             iif(?21, NULL, (SELECT audit_seq + 1 FROM appliance)))
-         RETURNING seq",
+             iif(?21, NULL, (SELECT audit_seq + 1 FROM appliance)))",
         user,
         &text,
         author,
     )?;
+    let seq = connection.last_insert_rowid();
     insert_emails(connection, seq, user)?;
     let stored = user.stored(text);
     Ok(Stored { seq, ..stored })
@@ -412,7 +412,7 @@ fn update_columns(
     user: &User,
     text: &str,
     author: Author<'_>,
-) -> Result<i64, Error> {
+) -> Result<(), Error> {
     write(
         connection,
         "UPDATE user SET resource = ?2, user_name_key = ?3, username_key = ?4, display_name_key = ?5, external_id = ?6,
@@ -424,55 +424,53 @@ fn update_columns(
              preserved_reason = CASE
                  WHEN ?13 IS NULL THEN NULL WHEN ?13 IS preserved_by THEN preserved_reason ELSE ?26 END,
              removed = iif(?21, NULL, coalesce(removed, (SELECT audit_seq + 1 FROM appliance)))
-         WHERE id = ?1 RETURNING seq",
+         WHERE id = ?1",
         user,
         text,
         author,
     )
 }
 
-/// Runs a statement that sets all columns of a row of `user`, its resource as `text`; its number. Parameters go by place:
-/// SQLite looks names up one by one.
+/// Runs a statement that sets all columns of a row of `user`, its resource as `text`. Parameters go by place: SQLite looks
+/// names up one by one. Nothing is returned: SQLite would make a table for it.
 fn write(
     connection: &Connection,
     sql: &str,
     user: &User,
     text: &str,
     author: Author<'_>,
-) -> Result<i64, Error> {
+) -> Result<(), Error> {
     let user_name = user.text("userName").unwrap_or_default();
     let (account, standing, assignment) = (&user.account, &user.standing, &user.assignment);
-    Ok(connection.prepare_cached(sql)?.query_row(
-        params![
-            user.id,
-            text,
-            fold(user_name),
-            username_key(user_name),
-            user.text("displayName").map(fold),
-            user.text("externalId"),
-            user.version,
-            account.username,
-            account.email,
-            account.name,
-            account.upn,
-            standing.status(),
-            standing.preserved.map(|(by, _)| by),
-            standing.preserved.map(|(_, at)| text::instant(at)),
-            assignment.profile,
-            assignment.storage,
-            assignment.quota_gb,
-            assignment.mapping,
-            assignment.activation_email,
-            standing.managed_by,
-            standing.visible,
-            standing.legal_hold,
-            text::instant(user.created),
-            text::instant(user.modified),
-            author.actor,
-            author.reason,
-        ],
-        |row| row.get(0),
-    )?)
+    connection.prepare_cached(sql)?.execute(params![
+        user.id,
+        text,
+        fold(user_name),
+        username_key(user_name),
+        user.text("displayName").map(fold),
+        user.text("externalId"),
+        user.version,
+        account.username,
+        account.email,
+        account.name,
+        account.upn,
+        standing.status(),
+        standing.preserved.map(|(by, _)| by),
+        standing.preserved.map(|(_, at)| text::instant(at)),
+        assignment.profile,
+        assignment.storage,
+        assignment.quota_gb,
+        assignment.mapping,
+        assignment.activation_email,
+        standing.managed_by,
+        standing.visible,
+        standing.legal_hold,
+        text::instant(user.created),
+        text::instant(user.modified),
+        author.actor,
+        author.reason,
+    ])?;
+    Ok(())
 }
 
 fn insert_emails(connection: &Connection, seq: i64, user: &User) -> Result<(), Error> {
