@@ -124,8 +124,8 @@ fn priority(level: &Level) -> u8 {
 /// The field whose name is not shown.
 const MESSAGE: &str = "message";
 
-/// The instant, the level, the message and the fields, as people read them; not the spans, of which this program has none. One is written for each request: texts that
-/// need no escapes, nearly all, are copied as they are.
+/// The instant, the level, the message and the fields, as people read them; not the spans, of which this program has none.
+/// One is written for each request: texts that need no escapes, nearly all, are copied as they are.
 struct Text;
 
 impl<S, N> FormatEvent<S, N> for Text

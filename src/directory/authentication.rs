@@ -1,8 +1,8 @@
 //! How a request's token is checked (design §3.14).
 //!
 //! Argon2 runs once per token and process, off the async threads and few at a time; afterwards a keyed digest in memory
-//! answers. Whether a token is revoked or has ended is looked up in the database for each request, so that what another
-//! process did counts as soon as it has ended.
+//! answers. Whether a token is revoked or has ended is known from its row, which is read again once any process has
+//! committed anything: what another process did counts as soon as it has ended.
 //!
 //! Architecture Invariant: the right token is not slowed by the failures of others. A verified one is known by its
 //! digest before anything is counted; one that is not verified yet resembles its fingerprint and gets its run of argon2,

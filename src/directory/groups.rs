@@ -233,14 +233,14 @@ impl<'a> Change<'a> {
         members: &[MemberChange],
     ) -> Result<Stored, Refusal> {
         let changes = resource::changes(&before.resource, &attributes);
-        if changes.contains_key("displayName") {
-            self.refuse_taken(&before.id, &attributes)?;
-            groups::touch_parents(self.connection, before.seq, self.now)?;
-        }
         let as_stored = match changes.is_empty() {
             true => text_of(&attributes)?,
             false => storable(&attributes)?,
         };
+        if changes.contains_key("displayName") {
+            self.refuse_taken(&before.id, &attributes)?;
+            groups::touch_parents(self.connection, before.seq, self.now)?;
+        }
         for change in members {
             self.carry_out(before.seq, change)?;
         }

@@ -17,12 +17,6 @@ use super::Refusal;
 const PREFIX: &str = "slt_";
 /// Letters of ids and secrets: 32 of them, five bits each, without those that are mistaken for one another.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-/// Whether the alphabet has this letter.
-fn is_letter(byte: u8) -> bool {
-    let missing = matches!(byte, b'i' | b'l' | b'o' | b'u');
-    matches!(byte, b'0'..=b'9' | b'a'..=b'z') && !missing
-}
-
 /// Letters of an id: 50 bits, enough that two never meet.
 const ID_LETTERS: usize = 10;
 /// Letters of a secret: 200 bits.
@@ -109,6 +103,12 @@ pub(super) fn make() -> Result<Made, Refusal> {
         secret: Secret(Zeroizing::new(format!("{PREFIX}{}_{}", *id, *secret))),
         phc,
     })
+}
+
+/// Whether the alphabet has this letter.
+fn is_letter(byte: u8) -> bool {
+    let missing = matches!(byte, b'i' | b'l' | b'o' | b'u');
+    matches!(byte, b'0'..=b'9' | b'a'..=b'z') && !missing
 }
 
 /// Random letters of the alphabet.

@@ -27,6 +27,12 @@ pub const BATCH_TIME: Duration = Duration::from_millis(50);
 const QUEUE: usize = 4096;
 /// Pages in the WAL from which on it is moved into the file: 16 MB.
 const WAL_PAGES: i32 = 4000;
+/// How long jobs wait for short reads to end, so that the WAL begins anew.
+const NEARLY: Duration = Duration::from_millis(2);
+/// Pause before a WAL that a reader held back is tried again, at first.
+const RETRY: Duration = Duration::from_millis(20);
+/// How often that is done at the end.
+const LAST_TRIES: usize = 5;
 /// Silence after which the WAL is moved into the file, so that a copy of the file is complete.
 const QUIET: Duration = Duration::from_secs(3);
 
@@ -290,21 +296,22 @@ fn work(
     load: &Load,
     told: &Told,
 ) {
-    // When the WAL is to be moved into the file: some time after the last change, none if it is there already.
-    let mut settle = Some(Instant::now());
+    // When to look whether the WAL can be emptied: some time after the last change, then now and then, because commands
+    // leave something in it too.
+    let (mut look, mut pause) = (Instant::now(), RETRY);
+    // Pages in the WAL from which on it is moved into the file: more, where a reader held it back.
+    let mut full = WAL_PAGES;
+    let empty = |outdate| move_wal(connection, outdate, "TRUNCATE", Duration::ZERO);
     let mut waiting = VecDeque::new();
     loop {
         if waiting.is_empty() {
-            let wait = settle.map_or(QUIET, |at| at.saturating_duration_since(Instant::now()));
-            match queue.recv_timeout(wait) {
+            match queue.recv_timeout(look.saturating_duration_since(Instant::now())) {
                 Ok(first) => waiting.push_back(first),
                 Err(RecvTimeoutError::Timeout) => {
-                    if settle.is_some_and(|at| at <= Instant::now()) {
-                        (told.outdate)();
-                        settle = match checkpoint(connection, "TRUNCATE") {
-                            true => None,
-                            false => Some(Instant::now() + QUIET),
-                        };
+                    if is_empty(connection) || empty(&told.outdate) {
+                        (look, pause) = (Instant::now() + QUIET, RETRY);
+                    } else {
+                        (look, pause) = (Instant::now() + pause, QUIET.min(pause * 2));
                     }
                     continue;
                 }
@@ -312,6 +319,7 @@ fn work(
             }
         }
         waiting.extend(queue.try_iter().take(BATCH.saturating_sub(waiting.len())));
+        told.pages.store(0, Ordering::Relaxed);
         let before = connection.total_changes();
         let left = commit(connection, &mut waiting, batch_time, load, &told.outdate);
         let changed = connection.total_changes() != before;
@@ -322,18 +330,41 @@ fn work(
         }
         if changed {
             told.committed.send_replace(());
-            settle = Some(Instant::now() + QUIET);
-            if told.pages.load(Ordering::Relaxed) >= WAL_PAGES {
-                checkpoint(connection, "PASSIVE");
-            }
+            (look, pause) = (Instant::now() + QUIET, RETRY);
+        }
+        let pages = told.pages.load(Ordering::Relaxed);
+        if pages >= full {
+            full = match move_wal(connection, &told.outdate, "RESTART", NEARLY) {
+                true => WAL_PAGES,
+                false => pages.saturating_add(WAL_PAGES / 4),
+            };
         }
     }
-    (told.outdate)();
-    if !checkpoint(connection, "TRUNCATE") {
-        tracing::warn!(
-            "another program has the file; until it lets go, the -wal beside it belongs to it"
-        );
+    for _ in 0..LAST_TRIES {
+        if empty(&told.outdate) {
+            return;
+        }
+        std::thread::sleep(RETRY);
     }
+    tracing::warn!(
+        "another program has the file; until it lets go, the -wal beside it belongs to it"
+    );
+}
+
+/// Moves the WAL into the file; it then begins anew with the next change (RESTART) or is empty (TRUNCATE). `false` if a
+/// reader holds it back for longer than `patience`.
+fn move_wal(connection: &Connection, outdate: &dyn Fn(), mode: &str, patience: Duration) -> bool {
+    // In two steps: who reads from then on needs nothing that is in the WAL, and does not hold it back.
+    checkpoint(connection, "PASSIVE", Duration::ZERO);
+    outdate();
+    checkpoint(connection, mode, patience)
+}
+
+/// Whether there is nothing in the WAL.
+fn is_empty(connection: &Connection) -> bool {
+    let wal = connection.path().map(|path| format!("{path}-wal"));
+    let found = wal.and_then(|wal| std::fs::metadata(wal).ok());
+    found.is_none_or(|found| found.len() == 0)
 }
 
 /// Runs a batch of the jobs that wait in one transaction and answers each job of it. Says what kept the batch, or a job of
@@ -405,12 +436,11 @@ fn transaction(
     Ok(left)
 }
 
-/// Moves the WAL into the file: by PASSIVE what no reader holds back; by TRUNCATE all, so that nothing of it is left.
-/// `false` if a reader holds it back then: jobs do not wait for that.
-fn checkpoint(connection: &Connection, mode: &str) -> bool {
+/// One step of [`move_wal`]: by PASSIVE as far as no reader holds it back. Jobs wait for readers not longer than `patience`.
+fn checkpoint(connection: &Connection, mode: &str, patience: Duration) -> bool {
     let statement = format!("PRAGMA wal_checkpoint({mode})");
     let moved = connection
-        .busy_timeout(Duration::ZERO)
+        .busy_timeout(patience)
         .and_then(|()| connection.query_row(&statement, [], |row| row.get::<_, i64>(0)));
     // Whatever came of it: the next transaction has to wait for a lock that a command holds.
     let restored = connection.busy_timeout(BUSY);

@@ -147,7 +147,11 @@ impl<'a> Parser<'a> {
         {
             return Err(self.error_at(
                 start,
-                format!("`{attr}` has no elements with sub-attributes"),
+                // What nobody knows may be a value that a client has put there.
+                match attribute {
+                    Some(_) => format!("`{attr}` has no elements with sub-attributes"),
+                    None => "this has no elements with sub-attributes".to_owned(),
+                },
             ));
         }
         let outer = std::mem::replace(&mut self.scope, Scope::Element(attribute));

@@ -227,6 +227,28 @@ async fn short_reads_share_a_snapshot_but_never_miss_what_was_answered() {
     assert!(!wal(&path));
 }
 
+/// What a command leaves in the WAL the server takes out, though short reads go on and on.
+#[tokio::test]
+async fn the_wal_of_others_is_emptied_between_reads() {
+    let root = TempDir::new().unwrap();
+    let path = database(&root);
+    let store = Store::open(&path).unwrap();
+    let other = open::writable(&path).unwrap();
+    other
+        .execute("UPDATE appliance SET audit_seq = 7", [])
+        .unwrap();
+    assert!(store.sizes()[1] > 0);
+    let start = Instant::now();
+    while store.sizes()[1] > 0 {
+        let read = |connection: &Connection| number(connection, "SELECT audit_seq FROM appliance");
+        assert_eq!(store.readers.indexed(read).await.unwrap(), 7);
+        assert!(start.elapsed() < DEADLINE, "the WAL stays");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    drop(other);
+    store.close().await;
+}
+
 #[tokio::test]
 async fn a_token_is_read_again_once_it_may_have_changed() {
     let root = TempDir::new().unwrap();
@@ -284,7 +306,7 @@ async fn the_wal_begins_anew_however_many_read_meanwhile() {
                 let read =
                     |connection: &Connection| number(connection, "SELECT audit_seq FROM appliance");
                 store.readers.indexed(read).await.unwrap();
-                tokio::task::yield_now().await;
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
         }
     });
@@ -295,6 +317,6 @@ async fn the_wal_begins_anew_however_many_read_meanwhile() {
     reading.await.unwrap();
     let [written, wal] = store.sizes();
     assert!(written > 35_000_000, "{written}");
-    assert!(wal < 25_000_000, "{wal}");
+    assert!(wal < 30_000_000, "{wal}");
     store.close().await;
 }
