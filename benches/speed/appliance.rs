@@ -138,17 +138,22 @@ impl Appliance {
     pub fn copy(&self) -> PathBuf {
         let copy = self.data.path().join("copy.db");
         let wal = |file: &Path| file.with_extension("db-wal");
+        // As long as this reads, the WAL keeps what the server moves into the file meanwhile.
+        let reading = self.database();
+        reading.execute_batch("BEGIN").unwrap();
+        let look =
+            |connection: &Connection, sql| connection.query_row(sql, [], |_| Ok(())).unwrap();
+        look(&reading, "SELECT * FROM appliance");
         for [from, to] in [[self.file(), copy.clone()], [wal(&self.file()), wal(&copy)]] {
             let _ = std::fs::remove_file(&to);
             if from.exists() {
                 std::fs::copy(from, to).unwrap();
             }
         }
+        drop(reading);
         let _ = std::fs::remove_file(copy.with_extension("db-shm"));
         let opened = Connection::open(&copy).unwrap();
-        opened
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-            .unwrap();
+        look(&opened, "PRAGMA wal_checkpoint(TRUNCATE)");
         copy
     }
 

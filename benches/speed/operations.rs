@@ -267,11 +267,13 @@ impl Run {
         self.know_ids();
         for (size, count) in GROUPS {
             self.round += 1;
-            let groups = Arc::new(self.make_groups(size, count).await);
+            // From the last of them on: the first page of a list is then not one of people with a thousand groups each.
+            let ids: Arc<Vec<_>> = Arc::new(self.ids.iter().rev().cloned().collect());
+            let groups = Arc::new(self.make_groups(&ids[..size], count).await);
             // A tenth more, so that the size stays what it is called.
-            let most = (size / 10 * count).min(self.ids.len() - size);
+            let most = (size / 10 * count).min(ids.len() - size);
             for (what, op) in [("add to", "Add"), ("remove from", "Remove")] {
-                let (ids, groups) = (Arc::clone(&self.ids), Arc::clone(&groups));
+                let (ids, groups) = (Arc::clone(&ids), Arc::clone(&groups));
                 let name = format!("member {what} {size}");
                 self.write(&name, connections, connections, most, move |number| {
                     let member = &ids[size + number / count];
@@ -284,12 +286,12 @@ impl Run {
         }
     }
 
-    async fn make_groups(&self, size: usize, count: usize) -> Vec<String> {
+    async fn make_groups(&self, members: &[String], count: usize) -> Vec<String> {
         let mut connection = self.server.client.connect().await;
         let mut groups = Vec::new();
         for number in 0..count {
-            let name = format!("group {} of {size}, {number}", self.round);
-            let mut parts = self.ids[..size].chunks(BULK * 10);
+            let name = format!("group {} of {}, {number}", self.round, members.len());
+            let mut parts = members.chunks(BULK * 10);
             let made = group(&name, parts.next().unwrap());
             let made = self.server.client.send(&mut connection, made).await;
             assert_eq!(made.status, 201, "{:?}", made.body);

@@ -298,11 +298,17 @@ pub fn member_count(connection: &Connection, group: i64) -> Result<i64, Error> {
 
 /// The groups that a user belongs to, itself or by way of another group, in the order of their creation.
 pub fn groups_of_user(connection: &Connection, user: i64) -> Result<Vec<Reference>, Error> {
-    let in_any: bool = connection
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM group_user WHERE user = ?1)")?
-        .query_row([user], |row| row.get(0))?;
-    if !in_any {
-        return Ok(Vec::new());
+    let direct = references(
+        connection,
+        "SELECT \"group\".id, \"group\".resource ->> '$.displayName', 1
+         FROM group_user JOIN \"group\" ON \"group\".seq = group_user.\"group\" WHERE user = ?1
+         ORDER BY group_user.\"group\"",
+        user,
+        ResourceType::Group,
+    )?;
+    // Groups in groups are rare, and looked for in a way that costs more than all else of a lookup.
+    if direct.is_empty() || !is_in_subgroup(connection, user)? {
+        return Ok(direct);
     }
     references(
         connection,
@@ -316,6 +322,15 @@ pub fn groups_of_user(connection: &Connection, user: i64) -> Result<Vec<Referenc
         user,
         ResourceType::Group,
     )
+}
+
+/// Whether the user belongs to a group that belongs to another.
+fn is_in_subgroup(connection: &Connection, user: i64) -> Result<bool, Error> {
+    let mut statement = connection.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM group_user JOIN group_group ON group_group.subgroup = group_user.\"group\"
+         WHERE user = ?1)",
+    )?;
+    Ok(statement.query_row([user], |row| row.get(0))?)
 }
 
 /// Counts a change in each group that has the user as a member. Tells their names.
