@@ -59,6 +59,16 @@ enum Answer {
     Slowed(Slowed),
 }
 
+impl From<bool> for Answer {
+    /// Whether the secret is the token's.
+    fn from(right: bool) -> Self {
+        match right {
+            true => Self::Right,
+            false => Self::Wrong,
+        }
+    }
+}
+
 /// The tokens that argon2 has verified in this process.
 pub struct Verified {
     key: hmac::Key,
@@ -236,9 +246,8 @@ impl Directory {
         presented: &Presented<'_>,
         address: IpAddr,
     ) -> Result<Answer, Refusal> {
-        let answer = |right| if right { Answer::Right } else { Answer::Wrong };
         if let Some(known) = self.verified.known(token, presented) {
-            return Ok(answer(known));
+            return Ok(known.into());
         }
         if !presented.resembles(&token.phc, token.fingerprint) {
             return Ok(Answer::Wrong);
@@ -246,17 +255,17 @@ impl Directory {
         Box::pin(self.verify_by_argon2(token, presented, address)).await
     }
 
+    /// Whether the secret is the token's, once there is a turn for argon2.
     async fn verify_by_argon2(
         &self,
         token: &Token,
         presented: &Presented<'_>,
         address: IpAddr,
     ) -> Result<Answer, Refusal> {
-        let answer = |right| if right { Answer::Right } else { Answer::Wrong };
         let turn = self.verified.turn().await?;
         // While it waited, another request may have verified the token, or failed from the same address.
         if let Some(known) = self.verified.known(token, presented) {
-            return Ok(answer(known));
+            return Ok(known.into());
         }
         if let Err(slowed) = self.throttle.may_run(address, Instant::now()) {
             return Ok(Answer::Slowed(slowed));
@@ -280,7 +289,7 @@ impl Directory {
             }
             right
         });
-        Ok(answer(right.await?))
+        Ok(right.await?.into())
     }
 
     /// When one of `tokens` with the scope `provision` was used last, as far as this process and the database know.

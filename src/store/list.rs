@@ -10,6 +10,7 @@ mod tests;
 use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
 
+use jiff::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 
@@ -37,6 +38,25 @@ pub struct Stored {
 }
 
 impl Stored {
+    /// The row with these values; `resource` is JSON, and `instants` are those of the creation and of the last change.
+    pub(super) fn new(
+        seq: i64,
+        id: &str,
+        resource: String,
+        version: i64,
+        instants: [Timestamp; 2],
+    ) -> Self {
+        let [created, modified] = instants.map(text::instant);
+        Self {
+            seq,
+            id: id.to_owned(),
+            resource,
+            version,
+            created,
+            modified,
+        }
+    }
+
     fn read(row: &Row<'_>) -> Result<Self, rusqlite::Error> {
         Ok(Self {
             seq: row.get(0)?,

@@ -128,14 +128,8 @@ impl User {
 
     /// Its row as lists read it; `resource` is the text of its attributes.
     pub fn stored(&self, resource: String) -> Stored {
-        Stored {
-            seq: self.seq,
-            id: self.id.clone(),
-            resource,
-            version: self.version,
-            created: text::instant(self.created),
-            modified: text::instant(self.modified),
-        }
+        let instants = [self.created, self.modified];
+        Stored::new(self.seq, &self.id, resource, self.version, instants)
     }
 
     fn email_keys(&self) -> Vec<String> {

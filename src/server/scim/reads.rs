@@ -132,6 +132,7 @@ impl Scim {
     }
 }
 
+/// A resource of the appliance's own, as lists take them.
 fn json(resource: Object) -> String {
     Value::Object(resource).to_string()
 }
