@@ -1,7 +1,7 @@
 //! SQLite: how the file is made, opened, written and read. One file of statements per table; no rule of the directory
 //! and no word of HTTP.
 //!
-//! The writer thread owns the only read-write connection; reads take a read-only connection from a pool.
+//! All changes go over the connection of the writer thread; reads take a read-only connection from a pool.
 
 pub mod accounts;
 pub mod audit;
@@ -25,6 +25,7 @@ pub mod storages;
 pub mod text;
 pub mod tokens;
 pub mod users;
+mod wal;
 pub mod whole;
 pub mod writer;
 
@@ -176,7 +177,8 @@ impl Store {
         let shared = lock::shared(path)?;
         let connection = open::writable(path)?;
         let readers = Readers::new(path);
-        let writer = Writer::start(connection, writer::BATCH_TIME, readers.outdate())?;
+        let other = open::unverified(path)?;
+        let writer = Writer::start(connection, other, writer::BATCH_TIME, readers.outdate())?;
         Ok(Self {
             writer: Arc::new(writer),
             readers,

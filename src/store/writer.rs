@@ -1,6 +1,6 @@
-//! The writer thread: it owns the only read-write connection and commits in groups. It takes every job that waits, runs
-//! each in a SAVEPOINT of its own inside one transaction, commits once, and only then answers: many durable writes
-//! share one fsync, and no answer is sent before its COMMIT.
+//! The writer thread: it owns the connection over which changes are made and commits in groups. It takes every job that
+//! waits, runs each in a SAVEPOINT of its own inside one transaction, commits once, and only then answers: many durable
+//! writes share one fsync, and no answer is sent before its COMMIT.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,7 +16,8 @@ use rusqlite::Connection;
 use rusqlite::hooks::Wal;
 use tokio::sync::{self, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
-use super::{Error, open::BUSY};
+use super::Error;
+use super::wal::{self, Mover};
 
 /// Jobs that share one transaction at the most: past this the fsync is paid and only latency grows.
 const BATCH: usize = 128;
@@ -139,10 +140,12 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread over `connection`. A transaction takes jobs for as long as `batch_time`, one at the least.
-    /// `outdate` is called before each, and after it, before anybody is answered.
+    /// Starts the thread over `connection`; over `other`, one to the same file, the WAL is moved into that. A transaction
+    /// takes jobs for as long as `batch_time`, one at the least. `outdate` is called before each, and after it, before
+    /// anybody is answered.
     pub fn start(
         mut connection: Connection,
+        other: Connection,
         batch_time: Duration,
         outdate: impl Fn() + Send + 'static,
     ) -> Result<Self, Error> {
@@ -164,6 +167,7 @@ impl Writer {
             committed: committed.clone(),
             unable: Arc::clone(&unable),
         };
+        let mover = Mover::start(other)?;
         let (living, alive) = watch::channel(());
         let load = Load::default();
         let measured = load.clone();
@@ -171,7 +175,7 @@ impl Writer {
             .name("writer".into())
             .spawn(move || {
                 let _living = living;
-                work(&connection, &receiver, batch_time, &measured, &told);
+                work(&connection, mover, &receiver, batch_time, &measured, &told);
             })
             .map_err(|error| Error::Sqlite(format!("cannot start the writer: {error}")))?;
         Ok(Self {
@@ -291,6 +295,7 @@ struct Told {
 /// The life of the thread.
 fn work(
     connection: &Connection,
+    mut mover: Mover,
     queue: &Receiver<Box<dyn Pending>>,
     batch_time: Duration,
     load: &Load,
@@ -301,14 +306,16 @@ fn work(
     let (mut look, mut pause) = (Instant::now(), RETRY);
     // Pages in the WAL from which on it is moved into the file: more, where a reader held it back.
     let mut full = WAL_PAGES;
-    let empty = |outdate| move_wal(connection, outdate, "TRUNCATE", Duration::ZERO);
+    let empty = |outdate| wal::move_all(connection, outdate, "TRUNCATE", Duration::ZERO);
     let mut waiting = VecDeque::new();
     loop {
         if waiting.is_empty() {
             match queue.recv_timeout(look.saturating_duration_since(Instant::now())) {
                 Ok(first) => waiting.push_back(first),
                 Err(RecvTimeoutError::Timeout) => {
-                    if is_empty(connection) || empty(&told.outdate) {
+                    // What it was to copy is moved here.
+                    mover.has_ended();
+                    if wal::is_empty(connection) || empty(&told.outdate) {
                         (look, pause) = (Instant::now() + QUIET, RETRY);
                     } else {
                         (look, pause) = (Instant::now() + pause, QUIET.min(pause * 2));
@@ -333,13 +340,14 @@ fn work(
             (look, pause) = (Instant::now() + QUIET, RETRY);
         }
         let pages = told.pages.load(Ordering::Relaxed);
-        if pages >= full {
-            full = match move_wal(connection, &told.outdate, "RESTART", NEARLY) {
+        if mover.has_ended() || pages >= full && !mover.begin() {
+            full = match wal::move_all(connection, &told.outdate, "RESTART", NEARLY) {
                 true => WAL_PAGES,
-                false => pages.saturating_add(WAL_PAGES / 4),
+                false => pages.max(full).saturating_add(WAL_PAGES / 4),
             };
         }
     }
+    drop(mover);
     for _ in 0..LAST_TRIES {
         if empty(&told.outdate) {
             return;
@@ -349,22 +357,6 @@ fn work(
     tracing::warn!(
         "another program has the file; until it lets go, the -wal beside it belongs to it"
     );
-}
-
-/// Moves the WAL into the file; it then begins anew with the next change (RESTART) or is empty (TRUNCATE). `false` if a
-/// reader holds it back for longer than `patience`.
-fn move_wal(connection: &Connection, outdate: &dyn Fn(), mode: &str, patience: Duration) -> bool {
-    // In two steps: who reads from then on needs nothing that is in the WAL, and does not hold it back.
-    checkpoint(connection, "PASSIVE", Duration::ZERO);
-    outdate();
-    checkpoint(connection, mode, patience)
-}
-
-/// Whether there is nothing in the WAL.
-fn is_empty(connection: &Connection) -> bool {
-    let wal = connection.path().map(|path| format!("{path}-wal"));
-    let found = wal.and_then(|wal| std::fs::metadata(wal).ok());
-    found.is_none_or(|found| found.len() == 0)
 }
 
 /// Runs a batch of the jobs that wait in one transaction and answers each job of it. Says what kept the batch, or a job of
@@ -434,23 +426,6 @@ fn transaction(
     // No more than BATCH: exact.
     load.batch.observe(batch.len() as f64);
     Ok(left)
-}
-
-/// One step of [`move_wal`]: by PASSIVE as far as no reader holds it back. Jobs wait for readers not longer than `patience`.
-fn checkpoint(connection: &Connection, mode: &str, patience: Duration) -> bool {
-    let statement = format!("PRAGMA wal_checkpoint({mode})");
-    let moved = connection
-        .busy_timeout(patience)
-        .and_then(|()| connection.query_row(&statement, [], |row| row.get::<_, i64>(0)));
-    // Whatever came of it: the next transaction has to wait for a lock that a command holds.
-    let restored = connection.busy_timeout(BUSY);
-    match moved.and_then(|busy| restored.map(|()| busy)) {
-        Ok(busy) => busy == 0,
-        Err(error) => {
-            tracing::warn!(%error, "checkpoint failed; it is tried again");
-            false
-        }
-    }
 }
 
 #[cfg(test)]

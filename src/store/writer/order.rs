@@ -29,7 +29,8 @@ impl Job for Numbered {
 
 #[test]
 fn jobs_do_not_overtake_each_other_even_before_a_full_queue() {
-    let writer = Writer::start(Connection::open_in_memory().unwrap(), BATCH_TIME, || {}).unwrap();
+    let [connection, other] = [(); 2].map(|()| Connection::open_in_memory().unwrap());
+    let writer = Writer::start(connection, other, BATCH_TIME, || {}).unwrap();
     let (done, (say, word)) = (Done::default(), channel());
     let mut word = Some(word);
     let count = QUEUE + 500;

@@ -141,8 +141,9 @@ impl File {
         })
         .unwrap();
         let connection = super::super::open::writable(&path).unwrap();
+        let other = super::super::open::unverified(&path).unwrap();
         Self {
-            writer: Writer::start(connection, batch_time, || {}).unwrap(),
+            writer: Writer::start(connection, other, batch_time, || {}).unwrap(),
             path,
             _root: root,
         }
