@@ -58,6 +58,22 @@ pub struct Measured {
 }
 
 impl Measured {
+    /// Nothing yet.
+    pub fn nothing() -> Self {
+        Self {
+            times: Histogram::new(3).unwrap(),
+            took: Duration::ZERO,
+            answer: 0,
+        }
+    }
+
+    /// Takes in what was measured at another time.
+    pub fn add(&mut self, other: &Self) {
+        self.times.add(&other.times).unwrap();
+        self.took += other.took;
+        self.answer = self.answer.max(other.answer);
+    }
+
     /// Answers in a second.
     pub fn rate(&self) -> f64 {
         self.times.len() as f64 / self.took.as_secs_f64()
@@ -160,11 +176,7 @@ impl Client {
                 })
             })
             .collect();
-        let mut all = Measured {
-            times: Histogram::new(3).unwrap(),
-            took: Duration::ZERO,
-            answer: 0,
-        };
+        let mut all = Measured::nothing();
         for task in tasks {
             let (times, size) = task.await.unwrap();
             all.times.add(times).unwrap();

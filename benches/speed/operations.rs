@@ -18,6 +18,9 @@ const GROUPS: [(usize, usize); 3] = [(10, 500), (1000, 10), (100_000, 1)];
 /// Connections that send bulk requests: what one holds in memory is a thousand times a request.
 const BULK_CONNECTIONS: usize = 4;
 
+/// Turns that a read and its limit take: the machine's own speed changes from second to second.
+const TURNS: u32 = 4;
+
 /// A table under way.
 pub struct Run {
     connections: Vec<usize>,
@@ -355,7 +358,10 @@ impl Run {
             )
             .await;
         let used = self.server.processor_time() - before;
-        let search = self.limit(connections, people.answer).await;
+        let search = self
+            .limit(connections, self.time, people.answer)
+            .await
+            .rate();
         let write = limits::bare_writer(&self.appliance, &copy, connections);
         let limit = 1.0 / (1.0 / search + 2.0 / write);
         let rate = members.times.len() as f64 / (people.took + members.took).as_secs_f64();
@@ -378,26 +384,39 @@ impl Run {
         if self.skips(name) {
             return;
         }
-        let before = self.server.processor_time();
-        let measured = self
-            .server
-            .client
-            .measure(connections, self.time, usize::MAX, make)
-            .await;
-        let used = self.server.processor_time() - before;
-        let limit = self.limit(connections, measured.answer).await;
+        let (mut measured, mut limit) = (Measured::nothing(), Measured::nothing());
+        let (mut used, time) = (Duration::ZERO, self.time / TURNS);
+        for _ in 0..TURNS {
+            let (make, first) = (make.clone(), measured.times.len() as usize);
+            let before = self.server.processor_time();
+            let turn = self
+                .server
+                .client
+                .measure(connections, time, usize::MAX, move |number| {
+                    make(first + number)
+                });
+            measured.add(&turn.await);
+            used += self.server.processor_time() - before;
+            limit.add(&self.limit(connections, time, measured.answer).await);
+        }
         let cpu = used.as_secs_f64() / measured.times.len() as f64;
-        line(name, connections, measured.rate(), &measured, limit, cpu);
+        line(
+            name,
+            connections,
+            measured.rate(),
+            &measured,
+            limit.rate(),
+            cpu,
+        );
     }
 
-    /// Answers in a second of the bare server with bodies of `size` bytes.
-    async fn limit(&self, connections: usize, size: usize) -> f64 {
+    /// What the bare server does in `time` with bodies of `size` bytes.
+    async fn limit(&self, connections: usize, time: Duration, size: usize) -> Measured {
         let make = move |_| (Method::GET, format!("/{size}"), None);
         self.bare
             .client
-            .measure(connections, self.time, usize::MAX, make)
+            .measure(connections, time, usize::MAX, make)
             .await
-            .rate()
     }
 
     /// Measures a write beside SQLite with `batch` changes a transaction, and tells how many requests were sent.
