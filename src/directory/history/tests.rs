@@ -19,6 +19,7 @@ use crate::directory::world::{World, idp};
 enum Act {
     Create(u8, bool),
     Title(u8, u8),
+    Rename(u8, u8),
     Active(u8, bool),
     Remove(u8),
     ByHand(u8),
@@ -34,6 +35,7 @@ fn acts() -> impl Strategy<Value = Act> {
     prop_oneof![
         4 => (who.clone(), any::<bool>()).prop_map(|(who, active)| Act::Create(who, active)),
         3 => (who.clone(), 0..3u8).prop_map(|(who, title)| Act::Title(who, title)),
+        2 => (who.clone(), who.clone()).prop_map(|(who, other)| Act::Rename(who, other)),
         2 => (who.clone(), any::<bool>()).prop_map(|(who, active)| Act::Active(who, active)),
         2 => who.clone().prop_map(Act::Remove),
         1 => who.clone().prop_map(Act::ByHand),
@@ -62,6 +64,11 @@ async fn perform(world: &World, act: Act) {
         Act::Title(who, title) => drop(
             directory
                 .set(&id(who).await, "title", json!(format!("T{title}")))
+                .await,
+        ),
+        Act::Rename(who, other) => drop(
+            directory
+                .set(&id(who).await, "userName", json!(name(other)))
                 .await,
         ),
         Act::Active(who, active) => {
@@ -240,6 +247,36 @@ fn proof(connection: &Connection) -> Result<Proof, Fault> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(8))]
+
+    /// However much of the beginning was pruned.
+    #[test]
+    fn whatever_bore_a_name_is_found_by_it(acts in vec(acts(), 1..60)) {
+        let world = World::new();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            for act in acts {
+                perform(&world, act).await;
+                world.wait(SignedDuration::from_secs(1));
+            }
+        });
+        let rows = |whom| {
+            let selection = Selection { whom, ..Selection::default() };
+            let mut rows = Vec::new();
+            let each = |row| {
+                rows.push(row);
+                Ok::<_, Refusal>(())
+            };
+            world.directory.each_row(&selection, each).unwrap();
+            rows
+        };
+        for row in rows(None) {
+            let Some(name) = row.target_name else { continue };
+            let whom = world.directory.whom(&name).unwrap();
+            prop_assert!(row.target_id.is_none_or(|id| whom.ids.contains(&id)), "{}", row.seq);
+            prop_assert!(rows(Some(whom)).iter().any(|found| found.seq == row.seq), "{}", row.seq);
+        }
+        runtime.block_on(world.directory.close());
+    }
 
     #[test]
     fn any_harm_is_found_at_the_first_row_that_it_touches(
