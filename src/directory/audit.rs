@@ -226,8 +226,16 @@ const TARGET_NAME: usize = 320;
 
 /// A name as far as a row says it: who chose it may have sent one of any length.
 pub(super) fn short(name: &str) -> &str {
-    let end = name.char_indices().nth(TARGET_NAME);
-    end.map_or(name, |(end, _)| name.split_at(end).0)
+    first(name, TARGET_NAME)
+}
+
+/// The first letters of a text, so many at the most.
+pub fn first(text: &str, letters: usize) -> &str {
+    let end = match text.len() > letters {
+        true => text.char_indices().nth(letters).map(|(end, _)| end),
+        false => None,
+    };
+    end.and_then(|end| text.get(..end)).unwrap_or(text)
 }
 
 /// Names for a sentence. A client chose them, so there are not more and not longer ones than a person reads.

@@ -105,6 +105,7 @@ impl View {
     ) -> Result<Representation, store::Error> {
         let seq = stored.seq;
         let connected = connected.then(|| match resource_type {
+            ResourceType::User if !stored.grouped => Ok(Vec::new()),
             ResourceType::User => groups::groups_of_user(connection, seq),
             ResourceType::Group => groups::members(connection, seq),
         });
@@ -201,8 +202,11 @@ impl View {
 
     /// URL of the resource with this id, which may be one that a client made up.
     pub fn location(&self, resource_type: ResourceType, id: &str) -> String {
-        let id = utf8_percent_encode(id, SEGMENT);
-        format!("{}/{}/{id}", self.base, resource_type.endpoint())
+        let endpoint = resource_type.endpoint();
+        let parts = [&*self.base, "/", endpoint, "/"].into_iter();
+        let mut location = String::with_capacity(self.base.len() + endpoint.len() + id.len() + 2);
+        location.extend(parts.chain(utf8_percent_encode(id, SEGMENT)));
+        location
     }
 }
 

@@ -1,6 +1,7 @@
 //! The messages that are no resources: errors and lists, and the URNs by which messages are known. Only JSON is made
 //! here; status codes and headers are the server's.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Object, ScimType};
@@ -42,16 +43,30 @@ pub enum Position {
 /// A page of a list as JSON, made of `resources` as JSON (RFC 7644 §3.4.2); `total` counts all pages. An empty list keeps
 /// its `Resources` (C-01).
 pub fn list_response<R: AsRef<[u8]>>(total: u64, position: Position, resources: &[R]) -> Vec<u8> {
-    let mut head = Object::new();
-    head.insert("schemas".into(), json!([LIST_RESPONSE_URN]));
-    head.insert("totalResults".into(), total.into());
-    match position {
-        Position::Index(start) => drop(head.insert("startIndex".into(), start.into())),
-        Position::Cursor(None) => {}
-        Position::Cursor(Some(next)) => drop(head.insert("nextCursor".into(), next.into())),
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Head<'a> {
+        schemas: [&'a str; 1],
+        total_results: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        start_index: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        next_cursor: Option<String>,
+        items_per_page: usize,
     }
-    head.insert("itemsPerPage".into(), resources.len().into());
-    let mut list = Value::Object(head).to_string().into_bytes();
+    let (start_index, next_cursor) = match position {
+        Position::Index(start) => (Some(start), None),
+        Position::Cursor(next) => (None, next),
+    };
+    // Numbers and texts always serialise.
+    let mut list = serde_json::to_vec(&Head {
+        schemas: [LIST_RESPONSE_URN],
+        total_results: total,
+        start_index,
+        next_cursor,
+        items_per_page: resources.len(),
+    })
+    .unwrap_or_default();
     let bytes = resources.iter().map(|resource| resource.as_ref().len() + 1);
     list.reserve_exact(bytes.sum::<usize>() + 16);
     list.pop();

@@ -97,7 +97,6 @@ pub struct Begun {
     /// When it has to be answered.
     pub deadline: Instant,
     method: Method,
-    outgoing: Outgoing,
 }
 
 /// A body that was understood, and the room that it takes until its request is done.
@@ -137,7 +136,6 @@ impl Intake {
             client,
             deadline: Instant::now() + self.limits.request,
             method,
-            outgoing: self.outgoing.clone(),
         }
     }
 
@@ -218,6 +216,40 @@ impl Intake {
             })?;
         Ok((bytes, room))
     }
+
+    /// The reply as it leaves: under the request's id, without a body where the method is HEAD, with the room that it
+    /// needs. Its line is written. `told` makes a reply of a failure and the id.
+    pub async fn finish(
+        &self,
+        begun: Begun,
+        answer: Result<Result<Reply, Failure>, Elapsed>,
+        told: impl FnOnce(Failure, &str) -> Reply,
+    ) -> Reply {
+        let request_id = begun.line.origin.request_id.clone();
+        let mut answer = answer.unwrap_or_else(|_| Err(late()));
+        if begun.method != Method::HEAD
+            && let Ok(reply) = answer
+        {
+            answer = self.outgoing.place(reply).await;
+        }
+        let mut reply = match answer {
+            Ok(reply) => {
+                begun.line.end(reply.status().as_u16(), None);
+                reply
+            }
+            Err(failure) => {
+                begun.line.end(failure.status, Some(&failure));
+                told(failure, &request_id)
+            }
+        };
+        if begun.method == Method::HEAD {
+            let length = reply.body().size_hint().exact().unwrap_or_default();
+            answer::set(&mut reply, header::CONTENT_LENGTH, &length.to_string());
+            *reply.body_mut() = Full::default();
+        }
+        answer::set(&mut reply, X_REQUEST_ID, &request_id);
+        reply
+    }
 }
 
 impl Room {
@@ -252,41 +284,6 @@ impl Room {
             .entry(token_id.to_owned())
             .or_insert_with(|| Arc::new(Semaphore::new(self.most)));
         Arc::clone(share)
-    }
-}
-
-impl Begun {
-    /// The reply as it leaves: under the request's id, without a body where the method is HEAD, with the room that it
-    /// needs. Its line is written. `told` makes a reply of a failure and the id.
-    pub async fn finish(
-        self,
-        answer: Result<Result<Reply, Failure>, Elapsed>,
-        told: impl FnOnce(Failure, &str) -> Reply,
-    ) -> Reply {
-        let request_id = self.line.origin.request_id.clone();
-        let mut answer = answer.unwrap_or_else(|_| Err(late()));
-        if self.method != Method::HEAD
-            && let Ok(reply) = answer
-        {
-            answer = self.outgoing.place(reply).await;
-        }
-        let mut reply = match answer {
-            Ok(reply) => {
-                self.line.end(reply.status().as_u16(), None);
-                reply
-            }
-            Err(failure) => {
-                self.line.end(failure.status, Some(&failure));
-                told(failure, &request_id)
-            }
-        };
-        if self.method == Method::HEAD {
-            let length = reply.body().size_hint().exact().unwrap_or_default();
-            answer::set(&mut reply, header::CONTENT_LENGTH, &length.to_string());
-            *reply.body_mut() = Full::default();
-        }
-        answer::set(&mut reply, X_REQUEST_ID, &request_id);
-        reply
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::answer::Failure;
 use super::metrics::Meter;
-use crate::directory::audit::{Origin, Verdict};
+use crate::directory::audit::{Origin, Verdict, first};
 use crate::directory::tokens::masked;
 
 /// Letters of a method: the longest that HTTP registers has 17.
@@ -39,9 +39,9 @@ impl Line {
         let (path, id) = label.unwrap_or(("unknown", None));
         Self {
             meter,
-            method: method.chars().take(METHOD).collect(),
+            method: first(method, METHOD).to_owned(),
             path,
-            id: id.map(|id| masked(id).chars().take(ID).collect()),
+            id: id.map(|id| first(&masked(id), ID).to_owned()),
             started: Instant::now(),
             ended: false,
             quiet: false,

@@ -21,15 +21,13 @@ const READS: usize = 64 * 1024;
 /// Room for all others.
 const OTHERS: usize = 32 * 1024;
 
-/// The room of a listener. A clone shares it.
-#[derive(Clone)]
+/// The room of a listener.
 pub struct Outgoing {
     reads: Room,
     others: Room,
 }
 
 /// So many KiB, some of them free.
-#[derive(Clone)]
 struct Room {
     free: Arc<Semaphore>,
     size: usize,

@@ -1,5 +1,7 @@
 //! Paths: which endpoint a URL names (RFC 7644 §3.2, C-111).
 
+use std::borrow::Cow;
+
 use percent_encoding::percent_decode_str;
 
 use super::line::Label;
@@ -90,7 +92,8 @@ impl Routes {
     /// Routes below each of `base_paths`. The longest base that fits a path counts, so that `/scim/v2/Users` is not
     /// taken for something below `/scim`.
     pub fn new(base_paths: &[String]) -> Self {
-        let mut bases: Vec<_> = base_paths.iter().map(|base| segments(base)).collect();
+        let base = |base: &String| segments(base).map(Cow::into_owned).collect();
+        let mut bases: Vec<Vec<String>> = base_paths.iter().map(base).collect();
         bases.sort_by_key(|base| std::cmp::Reverse(base.len()));
         Self { bases }
     }
@@ -98,7 +101,7 @@ impl Routes {
     /// The endpoint that `path` names. Empty segments, a slash at the end among them, do not count; names of endpoints
     /// compare in any letter case.
     pub fn endpoint(&self, path: &str) -> Option<Endpoint> {
-        let path = segments(path);
+        let path: Vec<_> = segments(path).collect();
         endpoint(self.below(&path)?)
     }
 
@@ -109,23 +112,24 @@ impl Routes {
             Some((scheme, rest)) if !scheme.contains('/') => rest.split_once('/')?.1,
             _ => path,
         };
-        let path = segments(path.split(['?', '#']).next()?);
+        let path: Vec<_> = segments(path.split(['?', '#']).next()?).collect();
         endpoint(self.below(&path).unwrap_or(&path))
     }
 
-    fn below<'p>(&self, path: &'p [String]) -> Option<&'p [String]> {
-        self.bases
-            .iter()
-            .find_map(|base| path.strip_prefix(base.as_slice()))
+    fn below<'p, 's>(&self, path: &'p [Cow<'s, str>]) -> Option<&'p [Cow<'s, str>]> {
+        self.bases.iter().find_map(|base| {
+            let (above, below) = path.split_at_checked(base.len())?;
+            (above == base.as_slice()).then_some(below)
+        })
     }
 }
 
 /// What the segments below a base path name.
-fn endpoint(below: &[String]) -> Option<Endpoint> {
+fn endpoint(below: &[Cow<'_, str>]) -> Option<Endpoint> {
     let (name, id) = match below {
         [] => return Some(Endpoint::Root),
         [name] => (name, None),
-        [name, id] => (name, Some(id.clone())),
+        [name, id] => (name, Some(id.as_ref().to_owned())),
         _ => return None,
     };
     let collection = |resource_type, id: Option<String>| match id {
@@ -133,25 +137,26 @@ fn endpoint(below: &[String]) -> Option<Endpoint> {
         Some(id) if id.eq_ignore_ascii_case(SEARCH) => Endpoint::Search(Some(resource_type)),
         Some(id) => Endpoint::Resource(resource_type, id),
     };
-    match (name.to_ascii_lowercase().as_str(), id) {
-        ("users", id) => Some(collection(ResourceType::User, id)),
-        ("groups", id) => Some(collection(ResourceType::Group, id)),
-        (SEARCH, None) => Some(Endpoint::Search(None)),
-        ("bulk", None) => Some(Endpoint::Bulk),
-        ("me", None) => Some(Endpoint::Me),
-        ("serviceproviderconfig", None) => Some(Endpoint::ServiceProviderConfig),
-        ("resourcetypes", id) => Some(Endpoint::ResourceTypes(id)),
-        ("schemas", id) => Some(Endpoint::Schemas(id)),
-        _ => None,
+    let is = |endpoint| name.eq_ignore_ascii_case(endpoint);
+    match id {
+        id if is("Users") => Some(collection(ResourceType::User, id)),
+        id if is("Groups") => Some(collection(ResourceType::Group, id)),
+        id if is("ResourceTypes") => Some(Endpoint::ResourceTypes(id)),
+        id if is("Schemas") => Some(Endpoint::Schemas(id)),
+        Some(_) => None,
+        None if is(SEARCH) => Some(Endpoint::Search(None)),
+        None if is("Bulk") => Some(Endpoint::Bulk),
+        None if is("Me") => Some(Endpoint::Me),
+        None if is("ServiceProviderConfig") => Some(Endpoint::ServiceProviderConfig),
+        None => None,
     }
 }
 
 /// The parts of a path, decoded. Empty ones do not count.
-pub fn segments(path: &str) -> Vec<String> {
+pub fn segments(path: &str) -> impl Iterator<Item = Cow<'_, str>> {
     path.split('/')
         .filter(|segment| !segment.is_empty())
-        .map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned())
-        .collect()
+        .map(|segment| percent_decode_str(segment).decode_utf8_lossy())
 }
 
 #[cfg(test)]

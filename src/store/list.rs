@@ -9,6 +9,7 @@ mod tests;
 
 use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
+use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use rusqlite::types::Value;
@@ -35,6 +36,8 @@ pub struct Stored {
     pub created: String,
     /// When it was changed last, RFC 3339.
     pub modified: String,
+    /// False for a user who is known to belong to no group.
+    pub grouped: bool,
 }
 
 impl Stored {
@@ -54,6 +57,7 @@ impl Stored {
             version,
             created,
             modified,
+            grouped: true,
         }
     }
 
@@ -65,6 +69,7 @@ impl Stored {
             version: row.get(3)?,
             created: row.get(4)?,
             modified: row.get(5)?,
+            grouped: row.get(6)?,
         })
     }
 
@@ -74,7 +79,7 @@ impl Stored {
     }
 }
 
-/// The columns that [`Stored::read`] takes, in its order.
+/// The columns that [`Stored::read`] takes, in its order, before what tells whether it is `grouped`.
 const COLUMNS: &str = "seq, id, resource, version, created, modified";
 
 /// A table of resources.
@@ -87,23 +92,24 @@ pub struct Table {
     count: &'static str,
     /// The row number, as the index has it by which a list over all comes to its place; itself, if there is none.
     place: &'static str,
+    /// What [`Stored::read`] reads.
+    select: String,
+    /// One row, by its id.
+    by_id: String,
 }
 
 /// The users that SCIM sees.
-const USERS: Table = Table {
-    name: users::TABLE,
-    visible: users::VISIBLE,
-    count: "SELECT users FROM appliance",
-    place: "seq + 0",
-};
+static USERS: LazyLock<Table> = LazyLock::new(|| {
+    let grouped = "EXISTS (SELECT 1 FROM group_user WHERE group_user.user = user.seq)";
+    let count = "SELECT users FROM appliance";
+    Table::new(users::TABLE, users::VISIBLE, grouped, count, "seq + 0")
+});
 
 /// The groups.
-const GROUPS: Table = Table {
-    name: groups::TABLE,
-    visible: groups::VISIBLE,
-    count: "SELECT groups FROM appliance",
-    place: "seq",
-};
+static GROUPS: LazyLock<Table> = LazyLock::new(|| {
+    let count = "SELECT groups FROM appliance";
+    Table::new(groups::TABLE, groups::VISIBLE, "TRUE", count, "seq")
+});
 
 /// The table of a resource type.
 pub fn table(resource_type: ResourceType) -> &'static Table {
@@ -129,15 +135,30 @@ fn number(number: u64) -> Value {
 }
 
 impl Table {
+    /// A table whose rows are `grouped` by that expression.
+    fn new(
+        name: &'static str,
+        visible: &'static str,
+        grouped: &str,
+        count: &'static str,
+        place: &'static str,
+    ) -> Self {
+        let select = format!("SELECT {COLUMNS}, {grouped}");
+        Self {
+            by_id: format!("{select} FROM {name} WHERE id = ?1 AND {visible}"),
+            name,
+            visible,
+            count,
+            place,
+            select,
+        }
+    }
+
     /// The resource with this id that SCIM sees.
     pub fn get(&self, connection: &Connection, id: &str) -> Result<Option<Stored>, Error> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM {} WHERE id = ?1 AND {}",
-            self.name, self.visible
-        );
         optional(
             connection
-                .prepare_cached(&sql)?
+                .prepare_cached(&self.by_id)?
                 .query_row([id], Stored::read),
         )
     }
@@ -251,8 +272,8 @@ impl Table {
     /// One page; its parameters are those of the condition, its first row, and how many to take.
     fn page_sql(&self, condition: &Condition) -> String {
         format!(
-            "SELECT {COLUMNS} {} AND seq >= ? ORDER BY seq LIMIT ?",
-            self.matching(condition)
+            "{} FROM {} WHERE {} AND {} AND seq >= ? ORDER BY seq LIMIT ?",
+            self.select, self.name, self.visible, condition.sql
         )
     }
 
@@ -270,7 +291,10 @@ impl Table {
 
     /// Everything that is to be judged.
     fn judged_sql(&self, condition: &Condition) -> String {
-        format!("SELECT {COLUMNS} {} ORDER BY seq", self.matching(condition))
+        format!(
+            "SELECT {COLUMNS}, TRUE {} ORDER BY seq",
+            self.matching(condition)
+        )
     }
 
     fn matching(&self, condition: &Condition) -> String {
@@ -292,7 +316,7 @@ impl Table {
     }
 
     fn row(&self, connection: &Connection, seq: i64) -> Result<Stored, Error> {
-        let sql = format!("SELECT {COLUMNS} FROM {} WHERE seq = ?1", self.name);
+        let sql = format!("{} FROM {} WHERE seq = ?1", self.select, self.name);
         Ok(connection
             .prepare_cached(&sql)?
             .query_row([seq], Stored::read)?)

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -55,6 +55,7 @@ struct Pool {
 /// A connection, and what it saw last.
 struct Reader {
     connection: Connection,
+    stop: Arc<Mutex<Stop>>,
     snapshot: Option<Snapshot>,
     /// What SQLite calls the state of the file that the tokens are of.
     version: i64,
@@ -69,10 +70,43 @@ struct Snapshot {
     compared: bool,
 }
 
+/// When a read is to end before it is done. SQLite asks now and then.
+enum Stop {
+    Never,
+    /// After so many more looks.
+    After(usize),
+    /// It has ended after these.
+    Long,
+    /// Once this is true: nobody waits for it any more.
+    When(Arc<AtomicBool>),
+}
+
+impl Stop {
+    fn is_now(&mut self) -> bool {
+        match self {
+            Self::Never => false,
+            Self::After(0) | Self::Long => {
+                *self = Self::Long;
+                true
+            }
+            Self::After(looks) => {
+                *looks -= 1;
+                false
+            }
+            Self::When(gone) => gone.load(Ordering::Relaxed),
+        }
+    }
+}
+
 impl Reader {
     fn open(path: &Path) -> Result<Self, Error> {
+        let mut connection = open::readable(path)?;
+        let stop = Arc::new(Mutex::new(Stop::Never));
+        let asked = Arc::clone(&stop);
+        connection.progress_handler(STEPS, Some(move || locked(&asked).is_now()))?;
         Ok(Self {
-            connection: open::readable(path)?,
+            connection,
+            stop,
             snapshot: None,
             version: 0,
             tokens: HashMap::new(),
@@ -121,21 +155,17 @@ impl Reader {
         read(&self.connection)
     }
 
-    /// The same, while `stop` is asked now and then whether to go on.
-    fn watched_read<T, E: From<Error>>(
+    /// The same, as far as `stop` lets it. Gives that back too, as it is then.
+    fn stoppable_read<T, E: From<Error>>(
         &mut self,
         changes: &AtomicU64,
-        stop: impl FnMut() -> bool + Send + 'static,
+        stop: Stop,
         read: impl FnOnce(&Connection) -> Result<T, E>,
-    ) -> Result<T, E> {
-        self.connection
-            .progress_handler(STEPS, Some(stop))
-            .map_err(Error::from)?;
+    ) -> (Result<T, E>, Stop) {
+        *locked(&self.stop) = stop;
         let answer = self.read(changes, read);
-        self.connection
-            .progress_handler(0, None::<fn() -> bool>)
-            .map_err(Error::from)?;
-        answer
+        let stop = std::mem::replace(&mut *locked(&self.stop), Stop::Never);
+        (answer, stop)
     }
 
     /// The tokens that were read over this connection and are still as they were.
@@ -305,13 +335,14 @@ impl Readers {
         &self,
         read: impl FnOnce(&Connection) -> Result<T, E>,
     ) -> Option<Result<T, E>> {
-        let looks = Arc::new(AtomicUsize::new(0));
-        let looked = Arc::clone(&looks);
-        let long = move || looked.fetch_add(1, Ordering::Relaxed) >= LOOKS;
         let changes = &self.pool.changes;
-        let read = |reader: &mut Reader| reader.watched_read(changes, long, read);
-        let answer = self.pool.sharing(read);
-        (looks.load(Ordering::Relaxed) <= LOOKS).then_some(answer)
+        let mut long = false;
+        let answer = self.pool.sharing(|reader| {
+            let (answer, stop) = reader.stoppable_read(changes, Stop::After(LOOKS), read);
+            long = matches!(stop, Stop::Long);
+            answer
+        });
+        (!long).then_some(answer)
     }
 
     /// Runs a read that may walk many rows on a thread of its own, few at a time. It ends when the caller stops waiting.
@@ -334,8 +365,8 @@ impl Readers {
         let pool = Arc::clone(&self.pool);
         let reading = tokio::task::spawn_blocking(move || {
             // Asked again and again: an interrupt that comes between two statements would be lost.
-            let gone = move || abandoned.load(Ordering::Relaxed);
-            let answer = pool.alone(|reader| reader.watched_read(&pool.changes, gone, read));
+            let stop = Stop::When(abandoned);
+            let answer = pool.alone(|reader| reader.stoppable_read(&pool.changes, stop, read).0);
             drop(place);
             answer
         });

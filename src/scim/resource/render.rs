@@ -81,9 +81,9 @@ pub fn render_json(
     let urns = urns(keys, resource_type, schemas);
     let others = connected.map_or(0, |(_, value)| value.len());
     let mut json = Writing(Vec::with_capacity(stored.len() + others + ADDED));
-    json.name(b'{', "schemas")?;
+    json.0.extend_from_slice(b"{\"schemas\":");
     json.value(&urns)?;
-    json.name(b',', "id")?;
+    json.0.extend_from_slice(b",\"id\":");
     json.value(id)?;
     let managed = |(name, value): &(Cow<'_, str>, &RawValue)| {
         name == ENTERPRISE_URN && value.get().contains("\"manager\"")
@@ -91,7 +91,7 @@ pub fn render_json(
     if members.iter().any(managed) {
         for member in &members {
             let (name, value) = member;
-            json.name(b',', name)?;
+            json.name(name)?;
             if managed(member) {
                 let mut extension = serde_json::from_str(value.get())?;
                 refer_to_manager(&mut extension);
@@ -104,10 +104,10 @@ pub fn render_json(
         json.0.push(b',');
         json.0.extend_from_slice(inside(stored)?.as_bytes());
     }
-    json.name(b',', "meta")?;
+    json.0.extend_from_slice(b",\"meta\":");
     json.value(meta)?;
     if let Some((name, value)) = connected {
-        json.name(b',', name)?;
+        json.name(name)?;
         json.0.extend_from_slice(value.as_bytes());
     }
     json.0.push(b'}');
@@ -125,9 +125,9 @@ fn inside(object: &str) -> Result<&str, serde_json::Error> {
 struct Writing(Vec<u8>);
 
 impl Writing {
-    /// A member's name, behind what stands before it.
-    fn name(&mut self, before: u8, name: &str) -> Result<(), serde_json::Error> {
-        self.0.push(before);
+    /// The name of a further member.
+    fn name(&mut self, name: &str) -> Result<(), serde_json::Error> {
+        self.0.push(b',');
         self.value(name)?;
         self.0.push(b':');
         Ok(())

@@ -79,8 +79,8 @@ pub struct Admin {
 
 impl Handler for Admin {
     async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
-        let path = segments(request.uri().path());
-        let path: Vec<_> = path.iter().map(String::as_str).collect();
+        let path: Vec<_> = segments(request.uri().path()).collect();
+        let path: Vec<_> = path.iter().map(AsRef::as_ref).collect();
         let Some(below) = path.strip_prefix(&BASE) else {
             let probe = [HEALTHZ, READYZ, METRICS]
                 .into_iter()
@@ -90,7 +90,7 @@ impl Handler for Admin {
                 .begin(&request, peer, probe.map(|probe| (probe, None)));
             begun.line.quiet = true;
             let answer = timeout_at(begun.deadline, self.supervise(probe, request.method())).await;
-            return begun.finish(answer, problem::reply).await;
+            return self.intake.finish(begun, answer, problem::reply).await;
         };
         let found = self.table.find(below, request.method());
         let label = found.as_ref().ok().map(Found::label);
@@ -103,7 +103,7 @@ impl Handler for Admin {
         let (client, deadline) = (begun.client, begun.deadline);
         let respond = self.respond(request, found, client, deadline, &mut begun.line.origin);
         let answer = timeout_at(deadline + patience, respond).await;
-        begun.finish(answer, problem::reply).await
+        self.intake.finish(begun, answer, problem::reply).await
     }
 }
 

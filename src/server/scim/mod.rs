@@ -61,8 +61,8 @@ impl Handler for Scim {
             let respond = pin!(self.respond(request, endpoint, client, deadline, origin));
             timeout_at(deadline, respond).await
         };
-        let reply = begun.finish(answer, |failure, _| failure.into_reply());
-        reply.await
+        let told = |failure: Failure, _: &str| failure.into_reply();
+        self.intake.finish(begun, answer, told).await
     }
 }
 

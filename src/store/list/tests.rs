@@ -66,6 +66,9 @@ fn finds(table: &Table, resource_type: ResourceType, text: &str, by: &str) {
     }
 }
 
+/// How SQLite finds out whether a user belongs to a group.
+const GROUPED: &str = "SEARCH group_user USING COVERING INDEX group_user_user (user=?)";
+
 #[test]
 fn a_list_by_index_comes_to_its_place_by_the_index_for_that() {
     let connection = Connection::open_in_memory().unwrap();
@@ -78,7 +81,11 @@ fn a_list_by_index_comes_to_its_place_by_the_index_for_that() {
     );
     assert_eq!(
         plan(&connection, &USERS.page_sql(&all)),
-        ["SEARCH user USING INTEGER PRIMARY KEY (rowid>?)"]
+        [
+            "SEARCH user USING INTEGER PRIMARY KEY (rowid>?)",
+            "CORRELATED SCALAR SUBQUERY 1",
+            GROUPED
+        ]
     );
     assert_eq!(plan(&connection, &USERS.judged_sql(&all)), ["SCAN user"]);
     let all = lower::condition(None, ResourceType::Group, &schemas);
@@ -171,7 +178,11 @@ fn active_users_are_found_by_index_in_order() {
     let plan = plan(&connection, &USERS.page_sql(&condition));
     assert_eq!(
         plan,
-        ["SEARCH user USING INDEX user_status (status=? AND rowid>?)"]
+        [
+            "SEARCH user USING INDEX user_status (status=? AND rowid>?)",
+            "CORRELATED SCALAR SUBQUERY 1",
+            GROUPED
+        ]
     );
 }
 
