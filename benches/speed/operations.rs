@@ -161,6 +161,10 @@ impl Run {
         let people = ids.len();
         // A stride that meets everybody, in no order that a cache could like.
         let someone = move |number: usize| number.wrapping_mul(7919) % people;
+        self.read("OPTIONS, nothing read", connections, |_| {
+            (Method::OPTIONS, "/Users".to_owned(), None)
+        })
+        .await;
         self.read("GET by id", connections, move |number| {
             (
                 Method::GET,
