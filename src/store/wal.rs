@@ -2,7 +2,7 @@
 //! then the writer moves itself, between two transactions: SQLite syncs the file, and the WAL begins anew.
 //!
 //! Checkpoints beside a writer need SQLite 3.51.3, which mended that one of them could let the WAL begin anew too early
-//! (https://sqlite.org/wal.html, "The WAL-Reset Bug"). The one that is built in is newer.
+//! (<https://sqlite.org/wal.html>, "The WAL-Reset Bug"). The one that is built in is newer.
 
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
