@@ -51,10 +51,10 @@ pub type Asked = (Method, String, Option<Value>);
 pub struct Measured {
     /// Time to each answer, in microseconds.
     pub times: Histogram<u64>,
-    /// From the first request to the last answer.
+    /// From the first request to the last answer, of each turn.
     pub took: Duration,
-    /// Bytes of the last answer's body.
-    pub answer: usize,
+    /// Bytes of all bodies that were answered.
+    bytes: usize,
 }
 
 impl Measured {
@@ -63,7 +63,7 @@ impl Measured {
         Self {
             times: Histogram::new(3).unwrap(),
             took: Duration::ZERO,
-            answer: 0,
+            bytes: 0,
         }
     }
 
@@ -71,7 +71,12 @@ impl Measured {
     pub fn add(&mut self, other: &Self) {
         self.times.add(&other.times).unwrap();
         self.took += other.took;
-        self.answer = self.answer.max(other.answer);
+        self.bytes += other.bytes;
+    }
+
+    /// Bytes of a body, on average.
+    pub fn answer(&self) -> usize {
+        self.bytes / usize::try_from(self.times.len()).unwrap().max(1)
     }
 
     /// Answers in a second.
@@ -158,7 +163,7 @@ impl Client {
                 let (client, counter, make) = (self.clone(), Arc::clone(&counter), make.clone());
                 tokio::spawn(async move {
                     let mut times = Histogram::<u64>::new(3).unwrap();
-                    let mut size = 0;
+                    let mut bytes = 0;
                     while start.elapsed() < time {
                         let number = counter.fetch_add(1, Ordering::Relaxed);
                         if number >= most {
@@ -170,17 +175,17 @@ impl Client {
                         times
                             .record(u64::try_from(sent.elapsed().as_micros()).unwrap())
                             .unwrap();
-                        size = answer.body.len();
+                        bytes += answer.body.len();
                     }
-                    (times, size)
+                    (times, bytes)
                 })
             })
             .collect();
         let mut all = Measured::nothing();
         for task in tasks {
-            let (times, size) = task.await.unwrap();
+            let (times, bytes) = task.await.unwrap();
             all.times.add(times).unwrap();
-            all.answer = all.answer.max(size);
+            all.bytes += bytes;
         }
         all.took = start.elapsed();
         all

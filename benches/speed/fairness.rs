@@ -1,5 +1,4 @@
-//! What single requests feel of clients that send the largest bulk requests, or the largest changes of a group, without
-//! end.
+//! What single requests feel of clients that send the largest bulk requests, or large changes of a group, without end.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -21,7 +20,7 @@ const FILLING: usize = 3300;
 const READERS: usize = 64;
 const WRITERS: usize = 8;
 
-/// Members that come and go at a time: the most that a request may name.
+/// Members that come and go at a time.
 const MEMBERS: usize = 10_000;
 /// Connections that send those requests.
 const CROWDS: usize = 2;

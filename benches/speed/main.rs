@@ -26,7 +26,7 @@ use clap::Parser;
 
 #[derive(Parser)]
 struct Options {
-    /// `scale`: the same with 10,000, 100,000 and 1,000,000 people; `fair`: single requests beside endless bulk requests;
+    /// `scale`: the same with 10,000, 100,000 and 1,000,000 people; `fair`: single requests beside large ones without end;
     /// `refusals`: kinds of refused authentication beside one another
     what: Option<String>,
     /// Connections, each with one request at a time

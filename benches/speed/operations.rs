@@ -150,7 +150,7 @@ impl Run {
         println!("memory {:.0} MiB", self.server.resident_mib());
     }
 
-    /// Measures what single requests feel of bulk requests.
+    /// Measures what single requests feel of large ones.
     pub async fn fairness(&self) {
         let ids = Arc::clone(&self.ids);
         fairness::measure(&self.server.client, ids, self.next, self.time).await;
@@ -363,7 +363,7 @@ impl Run {
             .await;
         let used = self.server.processor_time() - before;
         let search = self
-            .limit(connections, self.time, people.answer)
+            .limit(connections, self.time, people.answer())
             .await
             .rate();
         let write = limits::bare_writer(&self.appliance, &copy, connections);
@@ -401,7 +401,7 @@ impl Run {
                 });
             measured.add(&turn.await);
             used += self.server.processor_time() - before;
-            limit.add(&self.limit(connections, time, measured.answer).await);
+            limit.add(&self.limit(connections, time, measured.answer()).await);
         }
         let cpu = used.as_secs_f64() / measured.times.len() as f64;
         line(

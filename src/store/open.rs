@@ -51,7 +51,7 @@ pub fn create<E: From<Error>>(
     Ok(())
 }
 
-/// Opens the read-write connection, after the file has shown that it is this program's.
+/// Opens a connection for changes, after the file has shown that it is this program's.
 pub fn writable(path: &Path) -> Result<Connection, Error> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     verify(path, &connection, &PRESENT)?;

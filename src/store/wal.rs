@@ -55,9 +55,17 @@ impl Mover {
         self.at_work
     }
 
-    /// Whether it has copied what it could since it began. Says so once.
-    pub(super) fn has_ended(&mut self) -> bool {
-        let ended = self.at_work && self.ended.try_recv() != Err(TryRecvError::Empty);
+    /// Whether it has copied what it could since it began; it is waited for if `wait`. Says so once.
+    pub(super) fn has_ended(&mut self, wait: bool) -> bool {
+        let ended = match (self.at_work, wait) {
+            (false, _) => false,
+            (true, true) => {
+                // An error tells that it has ended, too.
+                let _ = self.ended.recv();
+                true
+            }
+            (true, false) => self.ended.try_recv() != Err(TryRecvError::Empty),
+        };
         self.at_work &= !ended;
         ended
     }

@@ -28,6 +28,8 @@ pub const BATCH_TIME: Duration = Duration::from_millis(50);
 const QUEUE: usize = 4096;
 /// Pages in the WAL from which on it is moved into the file: 16 MB.
 const WAL_PAGES: i32 = 4000;
+/// How much more the WAL may have while a thread copies it; then jobs wait for that.
+const MEANWHILE: i32 = 3 * WAL_PAGES;
 /// How long jobs wait for short reads to end, so that the WAL begins anew.
 const NEARLY: Duration = Duration::from_millis(2);
 /// Pause before a WAL that a reader held back is tried again, at first.
@@ -314,8 +316,9 @@ fn work(
                 Ok(first) => waiting.push_back(first),
                 Err(RecvTimeoutError::Timeout) => {
                     // What it was to copy is moved here.
-                    mover.has_ended();
+                    mover.has_ended(false);
                     if wal::is_empty(connection) || empty(&told.outdate) {
+                        full = WAL_PAGES;
                         (look, pause) = (Instant::now() + QUIET, RETRY);
                     } else {
                         (look, pause) = (Instant::now() + pause, QUIET.min(pause * 2));
@@ -340,11 +343,15 @@ fn work(
             (look, pause) = (Instant::now() + QUIET, RETRY);
         }
         let pages = told.pages.load(Ordering::Relaxed);
-        if mover.has_ended() || pages >= full && !mover.begin() {
+        let wait = pages >= full.saturating_add(MEANWHILE);
+        if mover.has_ended(wait) || pages >= full && !mover.begin() {
             full = match wal::move_all(connection, &told.outdate, "RESTART", NEARLY) {
                 true => WAL_PAGES,
                 false => pages.max(full).saturating_add(WAL_PAGES / 4),
             };
+        } else if (1..WAL_PAGES).contains(&pages) {
+            // It began anew by itself, or a command emptied it.
+            full = WAL_PAGES;
         }
     }
     drop(mover);
