@@ -245,20 +245,29 @@ fn proof(connection: &Connection) -> Result<Proof, Fault> {
     chain::verify(connection, &[]).unwrap()
 }
 
+/// A world in which these acts were done, a second apart, and the runtime that it lives in.
+fn after(acts: Vec<Act>) -> (World, tokio::runtime::Runtime) {
+    let world = World::new();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        for act in acts {
+            perform(&world, act).await;
+            world.wait(SignedDuration::from_secs(1));
+        }
+    });
+    (world, runtime)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(8))]
 
     /// However much of the beginning was pruned.
     #[test]
     fn whatever_bore_a_name_is_found_by_it(acts in vec(acts(), 1..60)) {
-        let world = World::new();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            for act in acts {
-                perform(&world, act).await;
-                world.wait(SignedDuration::from_secs(1));
-            }
-        });
+        let (world, runtime) = after(acts);
         let rows = |whom| {
             let selection = Selection { whom, ..Selection::default() };
             let mut rows = Vec::new();
@@ -283,15 +292,8 @@ proptest! {
         acts in vec(acts(), 1..40),
         picks in vec(any::<(u32, u32)>(), 2),
     ) {
-        let world = World::new();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            for act in acts {
-                perform(&world, act).await;
-                world.wait(SignedDuration::from_secs(1));
-            }
-            world.directory.close().await;
-        });
+        let (world, runtime) = after(acts);
+        runtime.block_on(world.directory.close());
         let whole = std::fs::read(world.path()).unwrap();
         let connection = Connection::open(world.path()).unwrap();
         let good = proof(&connection).unwrap();
