@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use hyper::Method;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
@@ -15,12 +16,14 @@ pub struct Server {
     child: Child,
     /// How to reach it.
     pub client: Client,
+    /// How to reach what it tells of itself.
+    admin: Option<Client>,
     /// From the start of the process to the line that says that it is ready.
     pub start_up: Duration,
 }
 
 impl Server {
-    /// Starts `command`, whose ready line is a JSON object with its address under `key`.
+    /// Starts `command`, whose ready line is a JSON object with its address under `key`, and maybe another under `admin`.
     pub fn start(command: &mut Command, key: &str, ca: &Path, token: &str) -> Self {
         let began = Instant::now();
         let mut child = command
@@ -34,17 +37,26 @@ impl Server {
             .unwrap();
         let start_up = began.elapsed();
         let ready: Value = serde_json::from_str(&line).expect("a server prints its ready line");
-        let url = ready[key].as_str().unwrap();
-        let host = url
-            .trim_start_matches("https://")
-            .split('/')
-            .next()
-            .unwrap();
+        let client = |key| Some(Client::new(ready[key].as_str()?, ca, token));
         Self {
             child,
-            client: Client::new(host, ca, token),
+            client: client(key).unwrap(),
+            admin: client("admin"),
             start_up,
         }
+    }
+
+    /// The changes that were committed so far, and the transactions that they took.
+    pub async fn commits(&self) -> [f64; 2] {
+        let admin = self.admin.as_ref().unwrap();
+        let asked = (Method::GET, "/metrics".to_owned(), None);
+        let answer = admin.send(&mut admin.connect().await, asked).await;
+        let text = std::str::from_utf8(&answer.body).unwrap();
+        ["sum", "count"].map(|what| {
+            let name = format!("scimlite_writer_batch_jobs_{what} ");
+            let mut values = text.lines().filter_map(|line| line.strip_prefix(&name));
+            values.next().unwrap().parse().unwrap()
+        })
     }
 
     /// Ends the process in order.

@@ -40,6 +40,8 @@ impl Answer {
 #[derive(Clone)]
 pub struct Client {
     host: String,
+    /// What every path begins with.
+    base: String,
     token: String,
     tls: TlsConnector,
 }
@@ -91,8 +93,10 @@ impl Measured {
 }
 
 impl Client {
-    /// A client of the server at `host`, whose certificate is `ca`.
-    pub fn new(host: &str, ca: &Path, token: &str) -> Self {
+    /// A client of the server at `url`, below which its requests go and whose certificate is `ca`.
+    pub fn new(url: &str, ca: &Path, token: &str) -> Self {
+        let place = url.trim_start_matches("https://");
+        let (host, base) = place.split_at(place.find('/').unwrap_or(place.len()));
         let mut roots = RootCertStore::empty();
         roots
             .add(CertificateDer::from_pem_file(ca).unwrap())
@@ -105,6 +109,7 @@ impl Client {
             .with_no_client_auth();
         Self {
             host: host.to_owned(),
+            base: base.to_owned(),
             token: token.to_owned(),
             tls: TlsConnector::from(Arc::new(config)),
         }
@@ -127,7 +132,7 @@ impl Client {
     pub async fn send(&self, connection: &mut Connection, (method, path, body): Asked) -> Answer {
         let request = Request::builder()
             .method(method)
-            .uri(format!("/scim{path}"))
+            .uri(format!("{}{path}", self.base))
             .header("host", &self.host)
             .header("authorization", format!("Bearer {}", self.token))
             .header("content-type", "application/scim+json")

@@ -1,5 +1,6 @@
 //! What nothing on this machine can beat: hyper and rustls that answer without looking, and SQLite that is given rows.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::path::Path;
 use std::process::Command;
@@ -68,14 +69,15 @@ pub async fn bare_server(data: &Path) {
     }
 }
 
-/// One change as rows: the user or group it is about with its addresses or the member that came or went, and its audit
-/// row.
+/// One change as rows: the user or group it is about with its addresses or the member that came or went, its audit row,
+/// and what that is found by.
 struct Change {
     table: &'static str,
     row: Vec<Value>,
     emails: Vec<Vec<Value>>,
     member: Option<(&'static str, [i64; 2])>,
     audit: Vec<Value>,
+    about: Vec<Vec<Value>>,
 }
 
 /// Changes in a second when SQLite is given the rows that the appliance wrote since `copy` was made of it, `batch` of
@@ -120,6 +122,10 @@ fn changes(appliance: &Appliance, copy: &Connection, most: usize) -> Vec<Change>
         .query_row("SELECT max(seq) FROM audit", [], |row| row.get(0))
         .unwrap();
     let mut members = members(appliance, copy).into_iter();
+    let mut about: HashMap<i64, Vec<Vec<Value>>> = HashMap::new();
+    for row in rows("SELECT * FROM audit_about WHERE seq > ?1", &known.into()) {
+        about.entry(number(&row[2])).or_default().push(row);
+    }
     rows(
         "SELECT * FROM audit WHERE seq > ?1 AND target_id IS NOT NULL ORDER BY seq",
         &known.into(),
@@ -136,6 +142,7 @@ fn changes(appliance: &Appliance, copy: &Connection, most: usize) -> Vec<Change>
         };
         let member = if user { None } else { members.next() };
         Change {
+            about: about.remove(&number(&audit[0])).unwrap_or_default(),
             table,
             row,
             emails,
@@ -144,6 +151,13 @@ fn changes(appliance: &Appliance, copy: &Connection, most: usize) -> Vec<Change>
         }
     })
     .collect()
+}
+
+fn number(value: &Value) -> i64 {
+    match value {
+        Value::Integer(number) => *number,
+        other => panic!("{other:?} is no number"),
+    }
 }
 
 /// The memberships that came and went since `copy` was made, each with the statement that makes it so.
@@ -199,6 +213,9 @@ fn write(connection: &Connection, change: &Change) {
             .unwrap();
     }
     put("audit", &change.audit);
+    for row in &change.about {
+        put("audit_about", row);
+    }
     connection
         .prepare_cached("UPDATE appliance SET audit_seq = ?1, audit_hash = ?2")
         .unwrap()

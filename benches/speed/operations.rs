@@ -1,5 +1,6 @@
 //! The operations, and the table they print.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -203,13 +204,9 @@ impl Run {
     async fn users(&mut self, connections: usize) {
         let first = self.next;
         let made = self
-            .write(
-                "POST",
-                connections,
-                connections,
-                usize::MAX,
-                move |number| create(first + number),
-            )
+            .write("POST", connections, 1, usize::MAX, move |number| {
+                create(first + number)
+            })
             .await;
         self.next += made;
         let operations = [
@@ -220,7 +217,7 @@ impl Run {
         for (name, op, path, kind) in operations {
             let (ids, path) = (Arc::clone(&self.ids), path.clone());
             let round = self.round;
-            self.write(name, connections, connections, usize::MAX, move |number| {
+            self.write(name, connections, 1, usize::MAX, move |number| {
                 let id = &ids[number % ids.len()];
                 let title = format!("Title {kind} {connections} {round} {number}");
                 let switched = if number / ids.len() % 2 == 0 {
@@ -282,7 +279,7 @@ impl Run {
             for (what, op) in [("add to", "Add"), ("remove from", "Remove")] {
                 let (ids, groups) = (Arc::clone(&ids), Arc::clone(&groups));
                 let name = format!("member {what} {size}");
-                self.write(&name, connections, connections, most, move |number| {
+                self.write(&name, connections, 1, most, move |number| {
                     let member = &ids[size + number / count];
                     let members = json!([{"value": member}]);
                     let operation = json!({"op": op, "path": "members", "value": members});
@@ -335,6 +332,7 @@ impl Run {
         let group = made.json()["id"].as_str().unwrap().to_owned();
         let first = self.next;
         let (client, copy) = (self.server.client.clone(), self.appliance.copy());
+        let commits = self.server.commits().await;
         let before = self.server.processor_time();
         let people = client
             .measure(connections, self.time, usize::MAX, move |number| {
@@ -366,7 +364,7 @@ impl Run {
             .limit(connections, self.time, people.answer())
             .await
             .rate();
-        let write = limits::bare_writer(&self.appliance, &copy, connections);
+        let write = self.bare_writer(&copy, commits).await;
         let limit = 1.0 / (1.0 / search + 2.0 / write);
         let rate = members.times.len() as f64 / (people.took + members.took).as_secs_f64();
         let cpu = used.as_secs_f64() / members.times.len() as f64;
@@ -423,32 +421,34 @@ impl Run {
             .await
     }
 
-    /// Measures a write beside SQLite with `batch` changes a transaction, and tells how many requests were sent.
+    /// Changes in a second of SQLite alone, with as many in each transaction as the server had since `before`.
+    async fn bare_writer(&self, copy: &Path, before: [f64; 2]) -> f64 {
+        let [jobs, commits] = self.server.commits().await;
+        let batch = ((jobs - before[0]) / (commits - before[1])).round();
+        limits::bare_writer(&self.appliance, copy, batch as usize)
+    }
+
+    /// Measures a write of `changes` each beside SQLite, and tells how many requests were sent.
     async fn write(
         &self,
         name: &str,
         connections: usize,
-        batch: usize,
+        changes: usize,
         most: usize,
         make: impl Fn(usize) -> Asked + Clone + Send + 'static,
     ) -> usize {
         if self.skips(name) {
             return 0;
         }
-        let (copy, before) = (self.appliance.copy(), self.server.processor_time());
+        let (copy, commits) = (self.appliance.copy(), self.server.commits().await);
+        let before = self.server.processor_time();
         let measured = self
             .server
             .client
             .measure(connections, self.time, most, make)
             .await;
         let used = self.server.processor_time() - before;
-        // Requests of a bulk hold a batch each.
-        let each = if batch == connections {
-            1.0
-        } else {
-            batch as f64
-        };
-        let limit = limits::bare_writer(&self.appliance, &copy, batch) / each;
+        let limit = self.bare_writer(&copy, commits).await / changes as f64;
         let requests = measured.times.len();
         let cpu = used.as_secs_f64() / requests as f64;
         line(name, connections, measured.rate(), &measured, limit, cpu);
