@@ -14,7 +14,7 @@ use scimlite::directory::{self, Directory, setup, system_clock};
 use scimlite::server::certificate::Certificate;
 use scimlite::server::client::TrustedProxies;
 use scimlite::server::limits::Limits;
-use scimlite::server::listener::Handler;
+use scimlite::server::listener::{Handler, Visit};
 use scimlite::server::metrics::Metrics;
 use scimlite::server::scim::Scim;
 use scimlite::server::tls::TlsFiles;
@@ -164,10 +164,10 @@ impl Appliance {
     /// Sends all that is to be sent, ends its side, and takes what comes.
     fn exchange(&self, sent: &[u8]) -> Vec<u8> {
         let (mut client, server) = tokio::io::duplex(64 * 1024);
-        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        let visit = Visit::alone(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));
         let service = service_fn(|request| {
-            let scim = Arc::clone(&self.scim);
-            async move { Ok::<_, std::convert::Infallible>(scim.handle(request, peer).await) }
+            let (scim, visit) = (Arc::clone(&self.scim), Arc::clone(&visit));
+            async move { Ok::<_, std::convert::Infallible>(scim.handle(request, &visit).await) }
         });
         let mut builder = http1::Builder::new();
         // Whoever has sent everything still wants the answer.

@@ -21,9 +21,9 @@ pub struct Origin {
     /// Id of the request: in the answer, the log and the audit.
     pub request_id: String,
     /// The token or the administrator.
-    pub actor: String,
+    pub actor: Arc<str>,
     /// The address, or `cli`.
-    pub source: String,
+    pub source: Arc<str>,
     /// Status of the answer to an administrator's act that is done; 0 for a command.
     pub status: u16,
     /// What came of it, once that is known.
@@ -56,7 +56,7 @@ impl Outcome {
 
 impl Origin {
     /// `actor` at `source`, under a new id.
-    pub fn new(actor: impl Into<String>, source: impl Into<String>) -> Self {
+    pub fn new(actor: impl Into<Arc<str>>, source: impl Into<Arc<str>>) -> Self {
         Self {
             request_id: request_id(),
             actor: actor.into(),
@@ -118,7 +118,7 @@ pub struct Entry {
     /// The account before and after, for the change feed.
     account: Option<String>,
     /// Who asks. The directory knows it once the change is made.
-    pub(super) actor: String,
+    pub(super) actor: Arc<str>,
 }
 
 impl Entry {
@@ -136,7 +136,7 @@ impl Entry {
             changes: None,
             mapping: None,
             account: None,
-            actor: String::new(),
+            actor: "".into(),
         }
     }
 

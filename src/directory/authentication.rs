@@ -39,6 +39,8 @@ pub struct Principal {
     pub name: String,
     /// What it may be used for.
     pub scope: Scope,
+    /// What the log and the audit call it.
+    pub actor: Arc<str>,
 }
 
 /// Why a request's token was not taken. The reason is for the log and the audit: the client is told nothing of it.
@@ -93,8 +95,9 @@ struct Digest {
     tag: hmac::Tag,
 }
 
-/// When a token was used last, and what of it is in the database.
+/// Who uses a token, when that was last, and what of it is in the database.
 struct Use {
+    principal: Arc<Principal>,
     at: Timestamp,
     written: Option<Timestamp>,
 }
@@ -131,25 +134,29 @@ impl Verified {
         turn.map_err(|error| failed(&error))
     }
 
-    /// Who uses `token` now.
-    fn principal(&self, token: &Token, now: Timestamp) -> Principal {
-        self.note_use(&token.id, now);
-        Principal {
-            token_id: token.id.clone(),
-            name: token.name.clone(),
-            scope: token.scope,
-        }
-    }
-
-    fn note_use(&self, id: &str, now: Timestamp) {
+    /// Who uses `token` now. Neither its name nor its scope ever changes.
+    fn principal(&self, token: &Token, now: Timestamp) -> Arc<Principal> {
         let mut used = self.used();
-        match used.get_mut(id) {
-            Some(last) => last.at = now,
-            None => {
-                let (at, written) = (now, None);
-                used.insert(id.to_owned(), Use { at, written });
-            }
+        if let Some(last) = used.get_mut(&token.id) {
+            last.at = now;
+            return Arc::clone(&last.principal);
         }
+        let Token {
+            id, name, scope, ..
+        } = token;
+        let principal = Arc::new(Principal {
+            token_id: id.clone(),
+            name: name.clone(),
+            scope: *scope,
+            actor: format!("token:{id} ({name})").into(),
+        });
+        let first = Use {
+            principal: Arc::clone(&principal),
+            at: now,
+            written: None,
+        };
+        used.insert(id.clone(), first);
+        principal
     }
 
     /// The uses that are to be written now, the last one last; all that are not if `closing`.
@@ -194,7 +201,7 @@ impl Directory {
         &self,
         presented: Option<&str>,
         address: IpAddr,
-    ) -> Result<Result<Principal, Denied>, Refusal> {
+    ) -> Result<Result<Arc<Principal>, Denied>, Refusal> {
         let denied = |token_id, reason, slowed: Option<Slowed>| {
             Ok(Err(Denied {
                 token_id,
@@ -346,6 +353,18 @@ mod tests {
     #[test]
     fn uses_are_written_once_a_minute_and_at_the_end() {
         let verified = Verified::new().unwrap();
+        let token = Token {
+            id: "a".to_owned(),
+            name: "trial".to_owned(),
+            scope: Scope::Provision,
+            phc: String::new(),
+            fingerprint: 0,
+            created: Timestamp::UNIX_EPOCH,
+            expires: Timestamp::MAX,
+            revoked: None,
+            replaced: None,
+            last_used: None,
+        };
         let at = |second: i64| Timestamp::from_second(1_000_000_000 + second).unwrap();
         let written = |now, closing| {
             let due = verified.unwritten(now, closing);
@@ -355,17 +374,17 @@ mod tests {
             due.into_iter().map(|(_, at)| at).collect::<Vec<_>>()
         };
         assert!(written(at(0), true).is_empty());
-        verified.note_use("a", at(0));
+        verified.principal(&token, at(0));
         assert_eq!(written(at(1), false), [at(0)]);
-        verified.note_use("a", at(30));
+        verified.principal(&token, at(30));
         assert!(written(at(59), false).is_empty());
-        verified.note_use("a", at(60));
+        verified.principal(&token, at(60));
         assert_eq!(written(at(60), false), [at(60)]);
         assert!(written(at(200), false).is_empty(), "nothing new");
-        verified.note_use("a", at(201));
-        verified.note_use("a", at(202));
+        verified.principal(&token, at(201));
+        verified.principal(&token, at(202));
         assert_eq!(written(at(202), false), [at(202)]);
-        verified.note_use("a", at(203));
+        verified.principal(&token, at(203));
         assert_eq!(written(at(203), true), [at(203)]);
     }
 }

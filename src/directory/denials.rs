@@ -149,7 +149,7 @@ impl Directory {
         writing.spawn(async move {
             tracing::warn!(
                 request_id = origin.request_id,
-                source = origin.source,
+                source = &*origin.source,
                 token_id,
                 reason,
                 "not authenticated; repeats within a minute are counted in the audit"

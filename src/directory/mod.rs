@@ -72,7 +72,9 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// A new id of a resource or a request: a UUID that sorts by time, to the millisecond.
 fn new_id() -> String {
     // Without a counter that all threads would share.
-    uuid::Uuid::new_v7(uuid::Timestamp::now(uuid::NoContext)).to_string()
+    let id = uuid::Uuid::new_v7(uuid::Timestamp::now(uuid::NoContext));
+    let mut letters = uuid::Uuid::encode_buffer();
+    id.hyphenated().encode_lower(&mut letters).to_owned()
 }
 
 /// The clock of the machine, in whole milliseconds: what the tables can hold.

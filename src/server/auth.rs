@@ -11,20 +11,20 @@ use crate::directory::Directory;
 use crate::directory::audit::Origin;
 use crate::directory::tokens::Principal;
 
-/// The token that a request from `address` presents, which `origin` then tells. Every refusal looks the same from outside (C-04), and comes before
-/// anything of the body is read; after too many of them the answer is 429 (design §6, C-78).
+/// The token that a request from `address` over the connection of `visit` presents, which `origin` then tells. Every
+/// refusal looks the same from outside (C-04), and comes before anything of the body is read; after too many of them the
+/// answer is 429 (design §6, C-78).
 pub async fn authenticate<B>(
     directory: &Directory,
     request: &Request<B>,
+    visit: &Visit,
     address: IpAddr,
     origin: &mut Origin,
-) -> Result<Principal, Failure> {
+) -> Result<Arc<Principal>, Failure> {
     let denied = match directory.authenticate(bearer(request), address).await? {
         Ok(principal) => {
-            origin.actor = format!("token:{} ({})", principal.token_id, principal.name);
-            if let Some(visit) = request.extensions().get::<Arc<Visit>>() {
-                visit.known();
-            }
+            origin.actor = Arc::clone(&principal.actor);
+            visit.known();
             return Ok(principal);
         }
         Err(denied) => denied,

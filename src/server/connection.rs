@@ -27,6 +27,7 @@ use super::{
     limits::Limits,
     listener::{Handler, stopped},
     sending::Sending,
+    strangers::Visit,
 };
 
 /// A ping this often keeps an idle HTTP/2 connection alive in NAT tables and finds peers that vanished.
@@ -48,11 +49,12 @@ pub(super) struct Shared<H> {
 /// Serves one accepted connection until it ends, one way or another.
 pub(super) async fn run<H: Handler>(
     stream: TcpStream,
-    peer: SocketAddr,
+    visit: Arc<Visit>,
     tls: Arc<ServerConfig>,
     shared: Arc<Shared<H>>,
     mut shutdown: watch::Receiver<bool>,
 ) {
+    let peer = visit.peer;
     // Responses are written whole, so waiting for more to send only adds delay. A socket that refuses the option still
     // serves.
     if let Err(error) = stream.set_nodelay(true) {
@@ -68,19 +70,19 @@ pub(super) async fn run<H: Handler>(
         () = stopped(&mut shutdown) => return,
     };
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-        serve_http2(stream, peer, &shared, shutdown).await;
+        serve_http2(stream, visit, &shared, shutdown).await;
     } else {
-        serve_http1(stream, peer, &shared, shutdown).await;
+        serve_http1(stream, visit, &shared, shutdown).await;
     }
 }
 
 async fn serve_http1<H: Handler>(
     stream: TlsStream<TcpStream>,
-    peer: SocketAddr,
+    visit: Arc<Visit>,
     shared: &Shared<H>,
     shutdown: watch::Receiver<bool>,
 ) {
-    let limits = &shared.limits;
+    let (limits, peer) = (&shared.limits, visit.peer);
     let activity = Arc::new(Activity::new(Arc::clone(limits), true));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -90,7 +92,7 @@ async fn serve_http1<H: Handler>(
         .max_buf_size(limits.header_size.max(READ_BUFFER))
         .serve_connection(
             TokioIo::new(Watched::new(stream, Arc::clone(&activity))),
-            service(&shared.handler, peer, &activity),
+            service(&shared.handler, visit, &activity),
         );
     supervise(
         connection,
@@ -105,11 +107,11 @@ async fn serve_http1<H: Handler>(
 
 async fn serve_http2<H: Handler>(
     stream: TlsStream<TcpStream>,
-    peer: SocketAddr,
+    visit: Arc<Visit>,
     shared: &Shared<H>,
     shutdown: watch::Receiver<bool>,
 ) {
-    let limits = &shared.limits;
+    let (limits, peer) = (&shared.limits, visit.peer);
     let activity = Arc::new(Activity::new(Arc::clone(limits), false));
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -121,7 +123,7 @@ async fn serve_http2<H: Handler>(
         .initial_connection_window_size(WINDOW)
         .serve_connection(
             TokioIo::new(Watched::new(stream, Arc::clone(&activity))),
-            service(&shared.handler, peer, &activity),
+            service(&shared.handler, visit, &activity),
         );
     supervise(
         connection,
@@ -138,7 +140,7 @@ async fn serve_http2<H: Handler>(
 /// hyper has all of it.
 fn service<H: Handler>(
     handler: &Arc<H>,
-    peer: SocketAddr,
+    visit: Arc<Visit>,
     activity: &Arc<Activity>,
 ) -> impl Service<
     Request<Incoming>,
@@ -149,10 +151,12 @@ fn service<H: Handler>(
     let (handler, activity) = (Arc::clone(handler), Arc::clone(activity));
     service_fn(move |request| {
         let in_flight = activity.begin_request();
-        let handler = Arc::clone(&handler);
+        let (handler, visit) = (Arc::clone(&handler), Arc::clone(&visit));
         let activity = Arc::clone(&activity);
         async move {
-            let (head, body) = handler.handle(request, peer).await.into_parts();
+            let busy = visit.busy();
+            let (head, body) = handler.handle(request, &visit).await.into_parts();
+            drop(busy);
             let unsent = activity.begin_answer();
             drop(in_flight);
             let body = body.collect().await?.to_bytes();

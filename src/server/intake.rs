@@ -2,7 +2,7 @@
 //! and at the end its id and its line in the log. Whose it is, is for `auth`; what it means, for the handlers.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http_body_util::Full;
@@ -22,6 +22,7 @@ use super::limits::Limits;
 use super::line::{Label, Line};
 use super::metrics::Meter;
 use super::outgoing::Outgoing;
+use super::strangers::Visit;
 use crate::directory::Refusal;
 use crate::directory::audit::Origin;
 use crate::scim::{self, json};
@@ -121,15 +122,16 @@ impl Intake {
         }
     }
 
-    /// Begins a request over a connection from `peer`, for what `label` names.
-    pub fn begin<B>(
-        &self,
-        request: &Request<B>,
-        peer: SocketAddr,
-        label: Option<Label<'_>>,
-    ) -> Begun {
-        let client = self.trusted_proxies.client(peer, request.headers());
-        let origin = Origin::new("unknown", client.to_string());
+    /// Begins a request over the connection of `visit`, for what `label` names.
+    pub fn begin<B>(&self, request: &Request<B>, visit: &Visit, label: Option<Label<'_>>) -> Begun {
+        let client = self
+            .trusted_proxies
+            .client(visit.address, request.headers());
+        let source = match client == visit.address {
+            true => Arc::clone(&visit.source),
+            false => client.to_string().into(),
+        };
+        let origin = Origin::new("unknown", source);
         let method = request.method().clone();
         Begun {
             line: Line::begin(self.meter.clone(), method.as_str(), label, origin),

@@ -85,8 +85,8 @@ impl Line {
                     cause,
                     duration_us = u64::try_from(took.as_micros()).ok(),
                     request_id,
-                    actor,
-                    source,
+                    actor = &**actor,
+                    source = &**source,
                     "request"
                 )
             };

@@ -21,8 +21,10 @@ use tracing::{debug, error, info, warn};
 use super::{
     connection::{self, Shared},
     limits::Limits,
-    strangers::{Received, Strangers},
+    strangers::Strangers,
 };
+
+pub use super::strangers::Visit;
 
 /// Pause after a failed accept. Descriptors come back when connections end, not by asking at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -31,7 +33,7 @@ const ACCEPT_AGAIN: Duration = Duration::from_secs(10);
 
 /// Answers the requests of a listener.
 pub trait Handler: Send + Sync + 'static {
-    /// The response to `request`, sent by `peer`.
+    /// The response to `request`, which came over the connection of `visit`.
     ///
     /// The future is dropped where it waits if the client hangs up, resets the HTTP/2 stream, or outlasts the drain. What
     /// must not stop half-way (a write) belongs in a task of its own, which this future only waits for. If it panics, the
@@ -41,7 +43,7 @@ pub trait Handler: Send + Sync + 'static {
     fn handle(
         &self,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        visit: &Visit,
     ) -> impl Future<Output = Response<Full<Bytes>>> + Send;
 }
 
@@ -58,6 +60,7 @@ pub async fn serve<H: Handler>(
 ) {
     let places = Arc::new(Semaphore::new(limits.connections));
     let strangers = Arc::new(Strangers::default());
+    let shared = Arc::new(Shared { limits, handler });
     let mut connections = JoinSet::new();
     let mut failed = None;
     let mut next = None;
@@ -81,17 +84,10 @@ pub async fn serve<H: Handler>(
         let Some((stream, peer)) = next.take() else {
             continue;
         };
-        let visit = strangers.enter();
-        let handler = Received {
-            handler: Arc::clone(&handler),
-            visit: Arc::clone(&visit),
-        };
-        let shared = Shared {
-            limits: Arc::clone(&limits),
-            handler: Arc::new(handler),
-        };
+        let visit = strangers.enter(peer);
         let tls = tls.borrow().clone();
-        let run = connection::run(stream, peer, tls, Arc::new(shared), shutdown.clone());
+        let (shared, visiting) = (Arc::clone(&shared), Arc::clone(&visit));
+        let run = connection::run(stream, visiting, tls, shared, shutdown.clone());
         connections.spawn(async move {
             select! {
                 () = run => {}
@@ -106,7 +102,10 @@ pub async fn serve<H: Handler>(
             report(ended);
         }
     };
-    if tokio::time::timeout(limits.drain, drained).await.is_err() {
+    if tokio::time::timeout(shared.limits.drain, drained)
+        .await
+        .is_err()
+    {
         warn!(
             connections = connections.len(),
             "connections dropped: they did not end in time"

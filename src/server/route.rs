@@ -156,7 +156,10 @@ fn endpoint(below: &[Cow<'_, str>]) -> Option<Endpoint> {
 pub fn segments(path: &str) -> impl Iterator<Item = Cow<'_, str>> {
     path.split('/')
         .filter(|segment| !segment.is_empty())
-        .map(|segment| percent_decode_str(segment).decode_utf8_lossy())
+        .map(|segment| match segment.contains('%') {
+            true => percent_decode_str(segment).decode_utf8_lossy(),
+            false => segment.into(),
+        })
 }
 
 #[cfg(test)]

@@ -4,17 +4,13 @@
 //! As long as there are places, a stranger may stay as long as anybody: nothing here runs.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper::{Request, Response};
 use tokio::sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
-
-use super::listener::Handler;
 
 /// How long a connection may take to bring a token before it can lose its place: a handshake and a request over a bad
 /// line. Places thus change hands some hundred times a second, however many strangers come.
@@ -36,9 +32,17 @@ struct Stranger {
 }
 
 /// A connection, as long as it lasts.
-pub(super) struct Visit {
+pub struct Visit {
+    /// The other end.
+    pub peer: SocketAddr,
+    /// Its address, as IPv4 where it is one.
+    pub address: IpAddr,
+    /// The same as text.
+    pub source: Arc<str>,
     strangers: Arc<Strangers>,
     number: u64,
+    /// Whether a token was taken over it.
+    known: AtomicBool,
     shown_out: Arc<Notify>,
 }
 
@@ -59,8 +63,8 @@ impl Strangers {
         }
     }
 
-    /// A connection that begins now.
-    pub(super) fn enter(self: &Arc<Self>) -> Arc<Visit> {
+    /// A connection from `peer` that begins now.
+    pub(super) fn enter(self: &Arc<Self>, peer: SocketAddr) -> Arc<Visit> {
         let shown_out = Arc::new(Notify::new());
         let stranger = Stranger {
             since: Instant::now(),
@@ -70,7 +74,12 @@ impl Strangers {
         let (numbers, present) = &mut *self.present();
         *numbers += 1;
         present.insert(*numbers, stranger);
+        let address = peer.ip().to_canonical();
         Arc::new(Visit {
+            peer,
+            address,
+            source: address.to_string().into(),
+            known: AtomicBool::new(false),
             strangers: Arc::clone(self),
             number: *numbers,
             shown_out,
@@ -97,9 +106,16 @@ impl Strangers {
 }
 
 impl Visit {
+    /// A connection from `peer` to a listener that has no other.
+    pub fn alone(peer: SocketAddr) -> Arc<Self> {
+        Arc::new(Strangers::default()).enter(peer)
+    }
+
     /// Notes that a token was taken: the connection keeps its place.
     pub(super) fn known(&self) {
-        self.strangers.present().1.remove(&self.number);
+        if !self.known.swap(true, Ordering::Relaxed) {
+            self.strangers.present().1.remove(&self.number);
+        }
     }
 
     /// Completes when the connection has to make room.
@@ -107,8 +123,16 @@ impl Visit {
         self.shown_out.notified().await;
     }
 
-    fn busy(&self, change: impl FnOnce(&mut usize)) {
-        if let Some(stranger) = self.strangers.present().1.get_mut(&self.number) {
+    /// Notes that a request is being answered, as long as this is kept.
+    pub(super) fn busy(&self) -> Busy<'_> {
+        self.count(|requests| *requests += 1);
+        Busy(self)
+    }
+
+    fn count(&self, change: impl FnOnce(&mut usize)) {
+        if !self.known.load(Ordering::Relaxed)
+            && let Some(stranger) = self.strangers.present().1.get_mut(&self.number)
+        {
             change(&mut stranger.busy);
         }
     }
@@ -120,31 +144,12 @@ impl Drop for Visit {
     }
 }
 
-/// A handler that each request tells over which visit it came.
-pub(super) struct Received<H> {
-    pub(super) handler: Arc<H>,
-    pub(super) visit: Arc<Visit>,
-}
-
 /// A request that is being answered.
-struct Busy<'a>(&'a Visit);
+pub(super) struct Busy<'a>(&'a Visit);
 
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
         self.0
-            .busy(|requests| *requests = requests.saturating_sub(1));
-    }
-}
-
-impl<H: Handler> Handler for Received<H> {
-    async fn handle(
-        &self,
-        mut request: Request<Incoming>,
-        peer: SocketAddr,
-    ) -> Response<Full<Bytes>> {
-        self.visit.busy(|requests| *requests += 1);
-        let _busy = Busy(&self.visit);
-        request.extensions_mut().insert(Arc::clone(&self.visit));
-        self.handler.handle(request, peer).await
+            .count(|requests| *requests = requests.saturating_sub(1));
     }
 }

@@ -502,7 +502,7 @@ async fn pruning_leaves_what_can_be_proved_and_who_preserved_whom() {
         ("audit.prune", Verdict::Applied),
     ];
     assert_eq!(told, expected);
-    assert_eq!(rows[2].actor, admin.actor);
+    assert_eq!(rows[2].actor, &*admin.actor);
     let changes = serde_json::to_value(&rows[2].changes).unwrap();
     assert_eq!(changes["pruned_seq"], json!({"old": 0, "new": old.seq}));
     assert_eq!(changes["pruned_hash"]["new"], old.hash.as_str());
@@ -512,7 +512,7 @@ async fn pruning_leaves_what_can_be_proved_and_who_preserved_whom() {
         Ok::<_, Refusal>(())
     };
     directory.report_preserved(push).unwrap();
-    assert_eq!(preserved[0].by_whom, Some(idp().actor));
+    assert_eq!(preserved[0].by_whom, Some(idp().actor.to_string()));
 }
 
 #[tokio::test]

@@ -1,13 +1,9 @@
 //! A stored resource as its client sees it, and what differs between two states of it.
 
-use std::borrow::Cow;
-use std::fmt;
-
+use memchr::memchr2;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::Serialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use crate::scim::Object;
 use crate::scim::schema::{ENTERPRISE_URN, ResourceType, Schemas};
@@ -44,9 +40,14 @@ pub fn render(
     resource_type: ResourceType,
     schemas: &Schemas,
 ) -> Object {
-    let keys = attributes.keys().map(String::as_str);
     let mut resource = Object::with_capacity(attributes.len() + 4);
-    resource.insert("schemas".into(), urns(keys, resource_type, schemas).into());
+    let core = schemas.core(resource_type).urn.as_ref();
+    let extensions = attributes
+        .keys()
+        .map(String::as_str)
+        .filter(|name| is_urn(name));
+    let urns: Value = std::iter::once(core).chain(extensions).collect();
+    resource.insert("schemas".into(), urns);
     resource.insert("id".into(), id.into());
     resource.extend(
         attributes
@@ -76,41 +77,58 @@ pub fn render_json(
 ) -> Result<Vec<u8>, serde_json::Error> {
     /// What is added to what is stored, beside what it is connected to.
     const ADDED: usize = 512;
-    let Members(members) = serde_json::from_str(stored)?;
-    let keys = members.iter().map(|(name, _)| name.as_ref());
-    let urns = urns(keys, resource_type, schemas);
     let others = connected.map_or(0, |(_, value)| value.len());
     let mut json = Writing(Vec::with_capacity(stored.len() + others + ADDED));
-    json.0.extend_from_slice(b"{\"schemas\":");
-    json.value(&urns)?;
-    json.0.extend_from_slice(b",\"id\":");
-    json.value(id)?;
-    let managed = |(name, value): &(Cow<'_, str>, &RawValue)| {
-        name == ENTERPRISE_URN && value.get().contains("\"manager\"")
-    };
-    if members.iter().any(managed) {
-        for member in &members {
-            let (name, value) = member;
-            json.name(name)?;
-            if managed(member) {
-                let mut extension = serde_json::from_str(value.get())?;
+    json.raw("{\"schemas\":[");
+    json.text(&schemas.core(resource_type).urn)?;
+    for (name, _) in Members::of(stored).filter(|(name, _)| is_urn(name)) {
+        json.raw(",");
+        json.raw(name);
+    }
+    json.raw("],\"id\":");
+    json.text(id)?;
+    if stored.contains("\"manager\"") {
+        let enterprise = |name: &str| name.trim_matches('"') == ENTERPRISE_URN;
+        for (name, value) in Members::of(stored) {
+            json.raw(",");
+            json.raw(name);
+            json.raw(":");
+            if enterprise(name) {
+                let mut extension = serde_json::from_str(value)?;
                 refer_to_manager(&mut extension);
-                json.value(&extension)?;
+                serde_json::to_writer(&mut json.0, &extension)?;
             } else {
-                json.0.extend_from_slice(value.get().as_bytes());
+                json.raw(value);
             }
         }
-    } else if !members.is_empty() {
-        json.0.push(b',');
-        json.0.extend_from_slice(inside(stored)?.as_bytes());
+    } else {
+        let inside = inside(stored)?;
+        json.raw(if inside.is_empty() { "" } else { "," });
+        json.raw(inside);
     }
-    json.0.extend_from_slice(b",\"meta\":");
-    json.value(meta)?;
+    let Meta {
+        resource_type,
+        created,
+        last_modified,
+        location,
+        version,
+    } = *meta;
+    for (name, value) in [
+        (",\"meta\":{\"resourceType\":", resource_type),
+        (",\"created\":", created),
+        (",\"lastModified\":", last_modified),
+        (",\"location\":", location),
+        (",\"version\":", version),
+    ] {
+        json.raw(name);
+        json.text(value)?;
+    }
+    json.raw("}");
     if let Some((name, value)) = connected {
         json.name(name)?;
-        json.0.extend_from_slice(value.as_bytes());
+        json.raw(value);
     }
-    json.0.push(b'}');
+    json.raw("}");
     Ok(json.0)
 }
 
@@ -125,29 +143,31 @@ fn inside(object: &str) -> Result<&str, serde_json::Error> {
 struct Writing(Vec<u8>);
 
 impl Writing {
+    /// What is JSON already.
+    fn raw(&mut self, json: &str) {
+        self.0.extend_from_slice(json.as_bytes());
+    }
+
     /// The name of a further member.
     fn name(&mut self, name: &str) -> Result<(), serde_json::Error> {
-        self.0.push(b',');
-        self.value(name)?;
-        self.0.push(b':');
+        self.raw(",");
+        self.text(name)?;
+        self.raw(":");
         Ok(())
     }
 
-    fn value(&mut self, value: &(impl Serialize + ?Sized)) -> Result<(), serde_json::Error> {
-        serde_json::to_writer(&mut self.0, value)
+    /// A string. Those that need no escapes, nearly all, are copied as they are.
+    fn text(&mut self, text: &str) -> Result<(), serde_json::Error> {
+        // All bytes are looked at, many at a time: that is faster than to stop at the first.
+        let odd = |byte| byte < b' ' || byte == b'"' || byte == b'\\';
+        if text.bytes().fold(false, |found, byte| found | odd(byte)) {
+            return serde_json::to_writer(&mut self.0, text);
+        }
+        self.raw("\"");
+        self.raw(text);
+        self.raw("\"");
+        Ok(())
     }
-}
-
-/// The core schema and the extensions among the names at the root.
-fn urns<'a>(
-    names: impl Iterator<Item = &'a str>,
-    resource_type: ResourceType,
-    schemas: &'a Schemas,
-) -> Vec<&'a str> {
-    let core = schemas.core(resource_type).urn.as_ref();
-    std::iter::once(core)
-        .chain(names.filter(|name| is_urn(name)))
-        .collect()
 }
 
 /// Gives the manager in an enterprise extension a `$ref` if it has none.
@@ -162,36 +182,60 @@ fn refer_to_manager(extension: &mut Value) {
     }
 }
 
-/// The members of a JSON object in their order, their values unread.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+/// The members of a stored object in their order: names in their quotes, and values. For what this program wrote, which is
+/// JSON without blanks; of anything else it gives something.
+struct Members<'a>(&'a str);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Read;
-
-        impl<'de> Visitor<'de> for Read {
-            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::with_capacity(16);
-                while let Some((Name(name), value)) = map.next_entry()? {
-                    members.push((name, value));
-                }
-                Ok(members)
-            }
-        }
-
-        deserializer.deserialize_map(Read).map(Self)
+impl<'a> Members<'a> {
+    fn of(stored: &'a str) -> Self {
+        Self(stored.strip_prefix('{').unwrap_or_default())
     }
 }
 
-/// A member's name, borrowed where it has no escapes.
-#[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+impl<'a> Iterator for Members<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (name, rest) = self.0.split_at_checked(end(self.0, b':')?)?;
+        let rest = rest.strip_prefix(':')?;
+        let (value, rest) = rest.split_at_checked(end(rest, b',')?)?;
+        self.0 = rest.get(1..)?;
+        Some((name, value))
+    }
+}
+
+/// Where `json` ends: at the first `mark` that is in no text, array or object, or at the end of what it is in.
+fn end(json: &str, mark: u8) -> Option<usize> {
+    let (mut depth, mut rest) = (0, json.as_bytes());
+    loop {
+        let (byte, after) = rest.split_first()?;
+        match byte {
+            b'}' | b']' if depth == 0 => break,
+            byte if *byte == mark && depth == 0 => break,
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth -= 1,
+            b'"' => {
+                rest = behind_text(after)?;
+                continue;
+            }
+            _ => {}
+        }
+        rest = after;
+    }
+    json.len().checked_sub(rest.len())
+}
+
+/// What stands behind the text that ends in `json`.
+fn behind_text(mut json: &[u8]) -> Option<&[u8]> {
+    loop {
+        let at = memchr2(b'"', b'\\', json)?;
+        let (found, after) = json.get(at..)?.split_first()?;
+        match found {
+            b'"' => return Some(after),
+            _ => json = after.get(1..)?,
+        }
+    }
+}
 
 /// What differs between two states of what is stored: for each attribute `{"old": …, "new": …}`, a side that has no
 /// value left out. Attributes of an extension stand as `urn:name`.

@@ -1,5 +1,6 @@
 //! Bodies as clients send them, and what becomes of them. Each row names its case.
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
@@ -411,6 +412,60 @@ fn renders_the_whole_resource() {
     let bare = render(&Object::new(), "G1", &meta, ResourceType::Group, &table());
     assert_eq!(bare["schemas"], json!([GROUP_URN]));
     assert_eq!(bare["meta"]["resourceType"], "Group");
+}
+
+proptest! {
+    /// Also where a text looks like a member, or a name like an extension's.
+    #[test]
+    fn what_goes_out_as_text_is_the_whole_resource(members in prop::collection::vec((name(), value()), 0..6)) {
+        let meta = Meta {
+            resource_type: "User",
+            created: "2026-01-01T00:00:00.000Z",
+            last_modified: "2026-01-02T00:00:00.000Z",
+            location: "https://scim.example.test/scim/Users/U1",
+            version: "W/\"1\"",
+        };
+        let stored: Object = members.into_iter().collect();
+        let text = serde_json::to_string(&stored).unwrap();
+        let mut whole = render(&stored, "U\"1", &meta, ResourceType::User, &table());
+        let sent = render_json(&text, "U\"1", &meta, None, ResourceType::User, &table()).unwrap();
+        prop_assert_eq!(std::str::from_utf8(&sent).unwrap(), serde_json::to_string(&whole).unwrap());
+        whole.insert("groups".to_owned(), json!([1]));
+        let groups = Some(("groups", "[1]"));
+        let sent = render_json(&text, "U\"1", &meta, groups, ResourceType::User, &table()).unwrap();
+        prop_assert_eq!(std::str::from_utf8(&sent).unwrap(), serde_json::to_string(&whole).unwrap());
+    }
+}
+
+fn name() -> impl Strategy<Value = String> {
+    prop_oneof![
+        prop::sample::select(vec![
+            ENTERPRISE_URN,
+            CUSTOM_URN,
+            OPEN_URN,
+            "userName",
+            "manager",
+            "a\":\"b",
+            "a\\"
+        ])
+        .prop_map(str::to_owned),
+        "[a:\"\\\\{ü]{1,5}",
+    ]
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        name().prop_map(Value::from),
+        Just(json!(true)),
+        Just(json!(-1.5))
+    ];
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+            prop::collection::vec((name(), inner), 0..3)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
 }
 
 #[test]

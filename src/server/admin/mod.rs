@@ -16,7 +16,7 @@ mod route;
 mod tokens;
 
 use std::future::ready;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +34,7 @@ use super::intake::{self, Asks, Held, Intake};
 use super::listener::Handler;
 use super::metrics::{self, Metrics};
 use super::route::segments;
+use super::strangers::Visit;
 use super::{Settings, Work};
 use crate::directory::audit::{Entry, Origin};
 use crate::directory::tokens::{Principal, Scope};
@@ -78,7 +79,7 @@ pub struct Admin {
 }
 
 impl Handler for Admin {
-    async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
+    async fn handle(&self, request: Request<Incoming>, visit: &Visit) -> Response<Full<Bytes>> {
         let path: Vec<_> = segments(request.uri().path()).collect();
         let path: Vec<_> = path.iter().map(AsRef::as_ref).collect();
         let Some(below) = path.strip_prefix(&BASE) else {
@@ -87,21 +88,28 @@ impl Handler for Admin {
                 .find(|probe| probe.strip_prefix('/') == Some(&path.join("/")));
             let mut begun = self
                 .intake
-                .begin(&request, peer, probe.map(|probe| (probe, None)));
+                .begin(&request, visit, probe.map(|probe| (probe, None)));
             begun.line.quiet = true;
             let answer = timeout_at(begun.deadline, self.supervise(probe, request.method())).await;
             return self.intake.finish(begun, answer, problem::reply).await;
         };
         let found = self.table.find(below, request.method());
         let label = found.as_ref().ok().map(Found::label);
-        let mut begun = self.intake.begin(&request, peer, label);
+        let mut begun = self.intake.begin(&request, visit, label);
         let open = matches!(&found, Ok(found) if found.route.need == Need::Nothing);
         let patience = found
             .as_ref()
             .map_or(Duration::ZERO, |found| found.route.patience);
         begun.line.quiet = open;
         let (client, deadline) = (begun.client, begun.deadline);
-        let respond = self.respond(request, found, client, deadline, &mut begun.line.origin);
+        let respond = self.respond(
+            request,
+            found,
+            visit,
+            client,
+            deadline,
+            &mut begun.line.origin,
+        );
         let answer = timeout_at(deadline + patience, respond).await;
         self.intake.finish(begun, answer, problem::reply).await
     }
@@ -130,19 +138,20 @@ impl Admin {
         &self,
         request: Request<Incoming>,
         found: Result<Found<'_>, Failure>,
+        visit: &Visit,
         client: IpAddr,
         deadline: Instant,
         origin: &mut Origin,
     ) -> Result<Reply, Failure> {
         let principal = match &found {
             Ok(found) if found.route.need == Need::Nothing => None,
-            _ => Some(authenticate(&self.directory, &request, client, origin).await?),
+            _ => Some(authenticate(&self.directory, &request, visit, client, origin).await?),
         };
         let (method, url) = (request.method().clone(), request.uri().path().to_owned());
         let understood = self.understand(
             request,
             found.as_ref(),
-            principal.as_ref(),
+            principal.as_deref(),
             deadline,
             origin,
         );

@@ -4,7 +4,7 @@ mod bulk;
 mod command;
 mod reads;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -22,6 +22,7 @@ use super::limits::Limits;
 use super::listener::Handler;
 use super::metrics::Metrics;
 use super::route::{Endpoint, Routes};
+use super::strangers::Visit;
 use super::{Settings, Work};
 use crate::directory::audit::{Entry, Origin};
 use crate::directory::tokens::{Principal, Scope};
@@ -51,14 +52,14 @@ struct Asked {
 }
 
 impl Handler for Scim {
-    async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
+    async fn handle(&self, request: Request<Incoming>, visit: &Visit) -> Response<Full<Bytes>> {
         let endpoint = self.routes.endpoint(request.uri().path());
         let label = endpoint.as_ref().map(Endpoint::label);
-        let mut begun = self.intake.begin(&request, peer, label);
+        let mut begun = self.intake.begin(&request, visit, label);
         let (client, deadline) = (begun.client, begun.deadline);
         let answer = {
             let origin = &mut begun.line.origin;
-            let respond = pin!(self.respond(request, endpoint, client, deadline, origin));
+            let respond = pin!(self.respond(request, endpoint, visit, client, deadline, origin));
             timeout_at(deadline, respond).await
         };
         let told = |failure: Failure, _: &str| failure.into_reply();
@@ -88,11 +89,12 @@ impl Scim {
         &self,
         request: Request<Incoming>,
         endpoint: Option<Endpoint>,
+        visit: &Visit,
         client: IpAddr,
         deadline: Instant,
         origin: &mut Origin,
     ) -> Result<Reply, Failure> {
-        let principal = authenticate(&self.directory, &request, client, origin).await?;
+        let principal = authenticate(&self.directory, &request, visit, client, origin).await?;
         let admitted = self.admit(&request, endpoint.clone());
         if reads(request.method()) {
             let endpoint = admitted?;

@@ -33,6 +33,7 @@ use super::{
     body::{self, BodyError},
     limits::Limits,
     listener::{Handler, serve},
+    strangers::Visit,
     tls::{self, TlsFiles},
     trial_certificate::{self, TrialCertificate},
 };
@@ -74,7 +75,7 @@ impl Drop for GivenUp<'_> {
 }
 
 impl Handler for Answers {
-    async fn handle(&self, request: Request<Incoming>, _peer: SocketAddr) -> Response<Full<Bytes>> {
+    async fn handle(&self, request: Request<Incoming>, _: &Visit) -> Response<Full<Bytes>> {
         match request.uri().path() {
             "/wait" => {
                 let given_up = GivenUp(&self.given_up);
