@@ -21,6 +21,7 @@ use crate::server::certificate::Certificate;
 use crate::server::client::TrustedProxies;
 use crate::server::syslog::Forwarder;
 use crate::server::systemd::{self, Sockets};
+use crate::server::threads::Threads;
 use crate::server::{self, Listeners, Network, snapshots};
 use crate::store::{self, Store, migrate};
 
@@ -91,10 +92,11 @@ pub fn serve(
     for stray in config::strays() {
         tracing::warn!("{stray}");
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
+    let threads = Arc::new(Threads::start().context("cannot start threads")?);
     let served = runtime.block_on(async {
         process::survive_full_files()?;
         // Before anything that takes time, for it would end the process. SIGTERM may, until there is something to end in
@@ -111,6 +113,7 @@ pub fn serve(
         let network = Network {
             certificate: Arc::new(Certificate::open(config.tls.clone(), system_clock())?),
             forwarder: Forwarder::new(&config.syslog, &config.host)?,
+            threads: Arc::clone(&threads),
         };
         let bound = bind(config, sockets, &lock).await;
         let served = match bound {
@@ -124,6 +127,7 @@ pub fn serve(
         served
     });
     // What still reads was abandoned and interrupted; nothing waits for it.
+    drop(threads);
     runtime.shutdown_timeout(Duration::from_secs(1));
     served
 }

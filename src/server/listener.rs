@@ -22,6 +22,7 @@ use super::{
     connection::{self, Shared},
     limits::Limits,
     strangers::Strangers,
+    threads::Threads,
 };
 
 pub use super::strangers::Visit;
@@ -50,11 +51,14 @@ pub trait Handler: Send + Sync + 'static {
 /// Serves `listener` until `shutdown` becomes true or its sender is gone, then lets the requests in flight end for at
 /// most [`Limits::drain`] and drops the rest. From then on the port is closed.
 ///
+/// Connections live on `threads`, not where this is called.
+///
 /// A new connection uses the TLS configuration that `tls` holds at that moment, so a renewed certificate needs no restart.
 pub async fn serve<H: Handler>(
     listener: TcpListener,
     tls: watch::Receiver<Arc<ServerConfig>>,
     limits: Arc<Limits>,
+    threads: &Threads,
     handler: Arc<H>,
     mut shutdown: watch::Receiver<bool>,
 ) {
@@ -86,15 +90,27 @@ pub async fn serve<H: Handler>(
         };
         let visit = strangers.enter(peer);
         let tls = tls.borrow().clone();
-        let (shared, visiting) = (Arc::clone(&shared), Arc::clone(&visit));
-        let run = connection::run(stream, visiting, tls, shared, shutdown.clone());
-        connections.spawn(async move {
+        let (shared, shutdown) = (Arc::clone(&shared), shutdown.clone());
+        // Its readiness is told to the thread that it was accepted on, until it is taken from there.
+        let (Ok(stream), Some(seat)) = (stream.into_std(), threads.seat()) else {
+            warn!(%peer, "a connection was lost between two threads");
+            continue;
+        };
+        let runtime = seat.runtime.clone();
+        let connection = async move {
+            let _held = (place, seat);
+            let stream = match TcpStream::from_std(stream) {
+                Ok(stream) => stream,
+                Err(error) => {
+                    return warn!(%peer, %error, "a connection was lost between two threads");
+                }
+            };
             select! {
-                () = run => {}
+                () = connection::run(stream, Arc::clone(&visit), tls, shared, shutdown) => {}
                 () = visit.shown_out() => debug!(%peer, "made room: no token was taken over it"),
             }
-            drop(place);
-        });
+        };
+        connections.spawn_on(connection, &runtime);
     }
     drop(listener);
     let drained = async {

@@ -26,6 +26,7 @@ pub mod snapshots;
 mod strangers;
 pub mod syslog;
 pub mod systemd;
+pub mod threads;
 pub mod tls;
 pub mod trial_certificate;
 
@@ -42,6 +43,7 @@ use client::TrustedProxies;
 use limits::Limits;
 use metrics::Metrics;
 use syslog::Forwarder;
+use threads::Threads;
 
 /// How often what lags behind on purpose is written: when tokens were used, repeated refusals.
 const SETTLE: Duration = Duration::from_secs(10);
@@ -66,12 +68,14 @@ pub struct Settings {
     pub snapshots: Plan,
 }
 
-/// What the listeners present, and where the audit goes.
+/// What the listeners present, where their connections live, and where the audit goes.
 pub struct Network {
     /// The certificate of the moment.
     pub certificate: Arc<Certificate>,
     /// Sends the audit on, where that is configured.
     pub forwarder: Option<Forwarder>,
+    /// Where connections live.
+    pub threads: Arc<Threads>,
 }
 
 /// What each change holds while it is under way, also when its client is gone: the server ends behind the last of them.
@@ -89,6 +93,7 @@ pub async fn serve(
     let Network {
         certificate,
         forwarder,
+        threads,
     } = network;
     let metrics = Arc::new(Metrics::new(
         Arc::clone(&directory),
@@ -119,8 +124,15 @@ pub async fn serve(
         }
     };
     tokio::join!(
-        listener::serve(listeners.scim, scim_tls, limits(), scim, stop()),
-        listener::serve(listeners.admin, admin_tls, limits(), admin, stop()),
+        listener::serve(listeners.scim, scim_tls, limits(), &threads, scim, stop()),
+        listener::serve(
+            listeners.admin,
+            admin_tls,
+            limits(),
+            &threads,
+            admin,
+            stop()
+        ),
         certificate.watch(stop()),
         systemd::watchdog(&directory, stop()),
         settle(&directory, stop()),

@@ -55,7 +55,10 @@ async fn scim(directory: &Arc<Directory>) -> (String, String, watch::Sender<bool
     let url = format!("https://{}/scim", listener.local_addr().unwrap());
     let (shutdown, stop) = watch::channel(false);
     let tls = certificate.scim();
-    tokio::spawn(serve(listener, tls, limits, Arc::new(handler), stop));
+    tokio::spawn(async move {
+        let threads = Threads::start().unwrap();
+        serve(listener, tls, limits, &threads, Arc::new(handler), stop).await;
+    });
     (url, made.ca, shutdown)
 }
 

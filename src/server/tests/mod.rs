@@ -34,6 +34,7 @@ use super::{
     limits::Limits,
     listener::{Handler, serve},
     strangers::Visit,
+    threads::Threads,
     tls::{self, TlsFiles},
     trial_certificate::{self, TrialCertificate},
 };
@@ -147,13 +148,11 @@ async fn start(limits: Limits) -> Server {
         waiting: AtomicUsize::new(0),
         given_up: AtomicUsize::new(0),
     });
-    let done = tokio::spawn(serve(
-        listener,
-        present,
-        Arc::new(limits),
-        Arc::clone(&answers),
-        stop,
-    ));
+    let serving = Arc::clone(&answers);
+    let done = tokio::spawn(async move {
+        let threads = Threads::start().unwrap();
+        serve(listener, present, Arc::new(limits), &threads, serving, stop).await;
+    });
     Server {
         address,
         ca: certificate.ca,
