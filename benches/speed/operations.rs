@@ -132,7 +132,7 @@ impl Run {
     /// Runs all operations and prints a line for each.
     pub async fn all(&mut self) {
         println!(
-            "\n{:30} {:>5} {:>9} {:>9} {:>9} {:>9} {:>6} {:>8}",
+            "\n{:30} {:>5} {:>9} {:>9} {:>9} {:>9} {:>6} {:>6} {:>8}",
             format!("{} people", self.ids.len()),
             "conns",
             "per s",
@@ -140,6 +140,7 @@ impl Run {
             "p99 ms",
             "limit/s",
             "ratio",
+            "batch",
             "cpu µs"
         );
         for connections in self.connections.clone() {
@@ -364,11 +365,11 @@ impl Run {
             .limit(connections, self.time, people.answer())
             .await
             .rate();
-        let write = self.bare_writer(&copy, commits).await;
+        let (write, batch) = self.bare_writer(&copy, commits).await;
         let limit = 1.0 / (1.0 / search + 2.0 / write);
         let rate = members.times.len() as f64 / (people.took + members.took).as_secs_f64();
         let cpu = used.as_secs_f64() / members.times.len() as f64;
-        line(NAME, connections, rate, &people, limit, cpu);
+        line(NAME, connections, rate, &people, limit, batch, cpu);
     }
 
     fn skips(&self, name: &str) -> bool {
@@ -408,6 +409,7 @@ impl Run {
             measured.rate(),
             &measured,
             limit.rate(),
+            0,
             cpu,
         );
     }
@@ -421,11 +423,12 @@ impl Run {
             .await
     }
 
-    /// Changes in a second of SQLite alone, with as many in each transaction as the server had since `before`.
-    async fn bare_writer(&self, copy: &Path, before: [f64; 2]) -> f64 {
+    /// Changes in a second of SQLite alone, and in each transaction: as many as the server had since `before`.
+    async fn bare_writer(&self, copy: &Path, before: [f64; 2]) -> (f64, usize) {
         let [jobs, commits] = self.server.commits().await;
         let batch = ((jobs - before[0]) / (commits - before[1])).round();
-        limits::bare_writer(&self.appliance, copy, batch as usize)
+        let batch = batch.max(1.0) as usize;
+        (limits::bare_writer(&self.appliance, copy, batch), batch)
     }
 
     /// Measures a write of `changes` each beside SQLite, and tells how many requests were sent.
@@ -448,24 +451,28 @@ impl Run {
             .measure(connections, self.time, most, make)
             .await;
         let used = self.server.processor_time() - before;
-        let limit = self.bare_writer(&copy, commits).await / changes as f64;
+        let (limit, batch) = self.bare_writer(&copy, commits).await;
+        let limit = limit / changes as f64;
         let requests = measured.times.len();
         let cpu = used.as_secs_f64() / requests as f64;
-        line(name, connections, measured.rate(), &measured, limit, cpu);
+        let rate = measured.rate();
+        line(name, connections, rate, &measured, limit, batch, cpu);
         usize::try_from(requests).unwrap()
     }
 }
 
+/// Prints a line; `batch` is 0 where nothing is written.
 fn line(
     name: &str,
     connections: usize,
     rate: f64,
     measured: &Measured,
     limit: f64,
+    batch: usize,
     cpu_seconds: f64,
 ) {
     println!(
-        "{name:30} {connections:>5} {rate:>9.0} {:>9.2} {:>9.2} {limit:>9.0} {:>6.2} {:>8.0}",
+        "{name:30} {connections:>5} {rate:>9.0} {:>9.2} {:>9.2} {limit:>9.0} {:>6.2} {batch:>6} {:>8.0}",
         measured.ms(0.5),
         measured.ms(0.99),
         rate / limit,

@@ -5,8 +5,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::server::limits::Limits;
 
-/// Descriptors that are no client's: the database for each that reads, the log, the snapshot that is being made.
-const OWN: usize = 128;
+/// Descriptors that are no client's: the database for each that reads, four for each thread of connections, the log, the
+/// snapshot that is being made.
+const OWN: usize = 192;
 
 /// Has a write behind the largest size of a file (`LimitFSIZE=`) fail like one on a full disk. By itself the signal ends
 /// the process.
@@ -58,7 +59,7 @@ mod tests {
         for (allowed, expected) in [
             (None, 1024),
             (Some(524_288), 1024),
-            (Some(1024), 448),
+            (Some(1024), 416),
             (Some(40), 10),
             (Some(0), 1),
         ] {

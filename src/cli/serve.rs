@@ -126,7 +126,7 @@ pub fn serve(
         tracing::info!("closed");
         served
     });
-    // What still reads was abandoned and interrupted; nothing waits for it.
+    // What still reads was abandoned and interrupted; nothing waits long for it.
     drop(threads);
     runtime.shutdown_timeout(Duration::from_secs(1));
     served

@@ -134,16 +134,19 @@ impl Verified {
         turn.map_err(|error| failed(&error))
     }
 
-    /// Who uses `token` now. Neither its name nor its scope ever changes.
+    /// Who uses `token` now.
     fn principal(&self, token: &Token, now: Timestamp) -> Arc<Principal> {
         let mut used = self.used();
-        if let Some(last) = used.get_mut(&token.id) {
-            last.at = now;
-            return Arc::clone(&last.principal);
-        }
         let Token {
             id, name, scope, ..
         } = token;
+        let written = match used.get_mut(id) {
+            Some(last) if last.principal.name == *name && last.principal.scope == *scope => {
+                last.at = now;
+                return Arc::clone(&last.principal);
+            }
+            last => last.and_then(|last| last.written),
+        };
         let principal = Arc::new(Principal {
             token_id: id.clone(),
             name: name.clone(),
@@ -153,7 +156,7 @@ impl Verified {
         let first = Use {
             principal: Arc::clone(&principal),
             at: now,
-            written: None,
+            written,
         };
         used.insert(id.clone(), first);
         principal

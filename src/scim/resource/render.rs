@@ -81,7 +81,8 @@ pub fn render_json(
     let mut json = Writing(Vec::with_capacity(stored.len() + others + ADDED));
     json.raw("{\"schemas\":[");
     json.text(&schemas.core(resource_type).urn)?;
-    for (name, _) in Members::of(stored).filter(|(name, _)| is_urn(name)) {
+    let members = members(stored).ok_or_else(|| serde::de::Error::custom("no object as stored"))?;
+    for (name, _) in members.iter().filter(|(name, _)| is_urn(name)) {
         json.raw(",");
         json.raw(name);
     }
@@ -89,7 +90,7 @@ pub fn render_json(
     json.text(id)?;
     if stored.contains("\"manager\"") {
         let enterprise = |name: &str| name.trim_matches('"') == ENTERPRISE_URN;
-        for (name, value) in Members::of(stored) {
+        for (name, value) in members {
             json.raw(",");
             json.raw(name);
             json.raw(":");
@@ -134,7 +135,7 @@ pub fn render_json(
 
 /// What stands between the braces of an object.
 fn inside(object: &str) -> Result<&str, serde_json::Error> {
-    let inside = object.trim().strip_prefix('{');
+    let inside = object.strip_prefix('{');
     let inside = inside.and_then(|inside| inside.strip_suffix('}'));
     inside.ok_or_else(|| serde::de::Error::custom("no object"))
 }
@@ -182,26 +183,25 @@ fn refer_to_manager(extension: &mut Value) {
     }
 }
 
-/// The members of a stored object in their order: names in their quotes, and values. For what this program wrote, which is
-/// JSON without blanks; of anything else it gives something.
-struct Members<'a>(&'a str);
-
-impl<'a> Members<'a> {
-    fn of(stored: &'a str) -> Self {
-        Self(stored.strip_prefix('{').unwrap_or_default())
+/// The members of a stored object in their order: names in their quotes, and values, which nobody looks into. None if it
+/// is not an object as this program writes one: without blanks.
+fn members(stored: &str) -> Option<Vec<(&str, &str)>> {
+    let mut members = Vec::with_capacity(16);
+    let mut rest = stored.strip_prefix('{')?;
+    while rest != "}" || !members.is_empty() {
+        let (name, after) = rest.split_at_checked(end(rest, b':')?)?;
+        let after = after.strip_prefix(':')?;
+        let (value, after) = after.split_at_checked(end(after, b',')?)?;
+        if !name.starts_with('"') || value.is_empty() {
+            return None;
+        }
+        members.push((name, value));
+        match after.strip_prefix(',') {
+            Some(more) => rest = more,
+            None => return (after == "}").then_some(members),
+        }
     }
-}
-
-impl<'a> Iterator for Members<'a> {
-    type Item = (&'a str, &'a str);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (name, rest) = self.0.split_at_checked(end(self.0, b':')?)?;
-        let rest = rest.strip_prefix(':')?;
-        let (value, rest) = rest.split_at_checked(end(rest, b',')?)?;
-        self.0 = rest.get(1..)?;
-        Some((name, value))
-    }
+    Some(members)
 }
 
 /// Where `json` ends: at the first `mark` that is in no text, array or object, or at the end of what it is in.

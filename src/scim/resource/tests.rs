@@ -437,6 +437,39 @@ proptest! {
     }
 }
 
+#[test]
+fn what_is_not_as_it_was_stored_does_not_go_out() {
+    let meta = Meta {
+        resource_type: "User",
+        created: "",
+        last_modified: "",
+        location: "",
+        version: "",
+    };
+    let sent = |stored| render_json(stored, "U1", &meta, None, ResourceType::User, &table());
+    for stored in [
+        "",
+        "{",
+        "[]",
+        " {}",
+        "{} ",
+        "{}}",
+        r#"{"a":1"#,
+        r#"{"a":{"b":1}"#,
+        r#"{"a":"b}"#,
+        r#"{"a"}"#,
+        r#"{"a":}"#,
+        r#"{"a":1,}"#,
+        r#"{a:1}"#,
+        r#"{ "a":1}"#,
+        r#"{"a":1}{}"#,
+        r#"{"a":[1}"#,
+    ] {
+        assert!(sent(stored).is_err(), "{stored}");
+    }
+    assert!(sent("{}").is_ok() && sent(r#"{"a":[{}],"b":"}"}"#).is_ok());
+}
+
 fn name() -> impl Strategy<Value = String> {
     prop_oneof![
         prop::sample::select(vec![

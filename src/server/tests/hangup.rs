@@ -62,7 +62,7 @@ async fn scim(directory: &Arc<Directory>) -> (String, String, watch::Sender<bool
     (url, made.ca, shutdown)
 }
 
-// On one thread, so that a request has come as far as it can when a later one on its connection is answered.
+// A connection lives on one thread, so that a request has come as far as it can when a later one is answered.
 #[tokio::test]
 async fn a_refused_request_whose_client_hangs_up_has_its_row() {
     let world = World::new();
