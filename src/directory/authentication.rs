@@ -389,5 +389,12 @@ mod tests {
         assert_eq!(written(at(202), false), [at(202)]);
         verified.principal(&token, at(203));
         assert_eq!(written(at(203), true), [at(203)]);
+        let other = Token {
+            scope: Scope::Read,
+            ..token
+        };
+        let principal = verified.principal(&other, at(204));
+        assert_eq!(principal.scope, Scope::Read, "as its row says now");
+        assert!(written(at(204), false).is_empty(), "written a second ago");
     }
 }

@@ -1,6 +1,6 @@
-//! The threads that connections live on, one for each processor, 16 at the most. What a connection does stays on its thread, but for
-//! changes, which go to the writer and back, and for what takes long: to hand each request from one thread to another
-//! costs more than most requests do.
+//! The threads that connections live on, one for each processor, 16 at the most. What a connection does stays on its
+//! thread, but for changes, which go to the writer and back, and for what takes long: to hand each request from one
+//! thread to another costs more than most requests do.
 
 use std::convert::Infallible;
 use std::io;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-/// How many there are at the most: more than the writer can be kept busy by. Each takes four descriptors.
+/// How many there are at the most: with more, all would wait for the one writer. Each takes four descriptors.
 const MOST: usize = 16;
 /// Threads on which what takes long may run at the same time, for each of them.
 const BLOCKING: usize = 32;

@@ -102,10 +102,12 @@ pub fn render_json(
                 json.raw(value);
             }
         }
-    } else {
-        let inside = inside(stored)?;
-        json.raw(if inside.is_empty() { "" } else { "," });
-        json.raw(inside);
+    } else if !members.is_empty() {
+        let inside = stored
+            .strip_prefix('{')
+            .and_then(|rest| rest.strip_suffix('}'));
+        json.raw(",");
+        json.raw(inside.unwrap_or_default());
     }
     let Meta {
         resource_type,
@@ -131,13 +133,6 @@ pub fn render_json(
     }
     json.raw("}");
     Ok(json.0)
-}
-
-/// What stands between the braces of an object.
-fn inside(object: &str) -> Result<&str, serde_json::Error> {
-    let inside = object.strip_prefix('{');
-    let inside = inside.and_then(|inside| inside.strip_suffix('}'));
-    inside.ok_or_else(|| serde::de::Error::custom("no object"))
 }
 
 /// A JSON object on its way.
