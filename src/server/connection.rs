@@ -156,6 +156,7 @@ fn service<H: Handler>(
         async move {
             let busy = visit.busy();
             let (head, body) = handler.handle(request, &visit).await.into_parts();
+            behind_others().await;
             drop(busy);
             let unsent = activity.begin_answer();
             drop(in_flight);
@@ -163,6 +164,21 @@ fn service<H: Handler>(
             Ok(Response::from_parts(head, Sending::new(body, unsent)))
         }
     })
+}
+
+/// Completes once the thread has done what it has to do at the moment. Requests that came together are thus handled
+/// together, and then sent together: both find their code and data in the processor's caches, and the clients are woken
+/// when there is more than one answer for them.
+async fn behind_others() {
+    let mut queued = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut queued, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Drives `connection` to its end and enforces its deadlines on the way. `leave` is hyper's graceful shutdown: the
@@ -221,5 +237,33 @@ async fn supervise<C, E>(
             activity.leave();
             leave(connection.as_mut());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::behind_others;
+
+    #[tokio::test]
+    async fn what_waits_comes_first() {
+        let done = Arc::<Mutex<Vec<_>>>::default();
+        let tasks = ["one", "other"].map(|name| {
+            let done = Arc::clone(&done);
+            tokio::spawn(async move {
+                done.lock().unwrap().push((name, "handled"));
+                behind_others().await;
+                done.lock().unwrap().push((name, "sent"));
+            })
+        });
+        for task in tasks {
+            task.await.unwrap();
+        }
+        let both = |what| [("one", what), ("other", what)];
+        assert_eq!(
+            *done.lock().unwrap(),
+            [both("handled"), both("sent")].concat()
+        );
     }
 }

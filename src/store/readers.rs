@@ -238,7 +238,9 @@ impl Pool {
         if answer.is_ok() || reader.end().is_ok() {
             self.give_back(reader);
         }
-        if !self.sweeping.swap(true, Ordering::SeqCst) {
+        // Looked at first: threads that only read it do not take it from one another.
+        let sweeping = &self.sweeping;
+        if !sweeping.load(Ordering::SeqCst) && !sweeping.swap(true, Ordering::SeqCst) {
             let pool = Arc::downgrade(self);
             tokio::spawn(async move {
                 tokio::time::sleep(SWEEP).await;
