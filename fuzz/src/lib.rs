@@ -46,7 +46,7 @@ fn read(mut body: Value, resource_type: ResourceType) -> Result<body::Parsed, Er
     body::parse(body, resource_type, &SCHEMAS)
 }
 
-/// A stored resource as a client sees it.
+/// A stored resource as a client sees it: as an object, as which it is also written from its text.
 fn shown(stored: &Object, resource_type: ResourceType) -> Object {
     let location = format!(
         "https://scim.example.test/scim/{}/1",
@@ -59,7 +59,11 @@ fn shown(stored: &Object, resource_type: ResourceType) -> Object {
         location: &location,
         version: "W/\"1\"",
     };
-    body::render(stored, "1", &meta, resource_type, &SCHEMAS)
+    let seen = body::render(stored, "1", &meta, resource_type, &SCHEMAS);
+    let written = body::render_json(&text(stored), "1", &meta, None, resource_type, &SCHEMAS);
+    let written = written.expect("what is stored is written");
+    assert_eq!(String::from_utf8_lossy(&written), text(&seen), "written");
+    seen
 }
 
 /// What is stored is what a body of the same attributes would store, in the same order; and a client that puts back
