@@ -182,7 +182,12 @@ impl Table {
             },
             Start::After(rank) => (rank.seq.saturating_add(1), None),
         };
-        let tail = [Value::Integer(from), number(count.saturating_add(1))];
+        // Behind the one that there is at the most there is no need to look.
+        let most = match condition.unique {
+            true => 1,
+            false => count.saturating_add(1),
+        };
+        let tail = [Value::Integer(from), number(most)];
         let parameters = condition.parameters.iter().chain(&tail);
         let mut statement = connection
             .prepare_cached(&self.page_sql(condition))
@@ -271,10 +276,8 @@ impl Table {
 
     /// One page; its parameters are those of the condition, its first row, and how many to take.
     fn page_sql(&self, condition: &Condition) -> String {
-        format!(
-            "{} FROM {} WHERE {} AND {} AND seq >= ? ORDER BY seq LIMIT ?",
-            self.select, self.name, self.visible, condition.sql
-        )
+        let tail = " AND seq >= ? ORDER BY seq LIMIT ?";
+        [&*self.select, " ", &self.matching(condition), tail].concat()
     }
 
     /// Where a page starts; its parameters are those of the condition, and how many to skip.
@@ -298,10 +301,8 @@ impl Table {
     }
 
     fn matching(&self, condition: &Condition) -> String {
-        format!(
-            "FROM {} WHERE {} AND {}",
-            self.name, self.visible, condition.sql
-        )
+        let Self { name, visible, .. } = *self;
+        ["FROM ", name, " WHERE ", visible, " AND ", &condition.sql].concat()
     }
 
     fn count(&self, connection: &Connection, condition: &Condition) -> Result<u64, Error> {

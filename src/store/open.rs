@@ -22,8 +22,6 @@ pub const BUSY: Duration = Duration::from_secs(10);
 /// Memory for pages that whoever writes has read or written, as SQLite takes it: in KiB, below zero. Most of what a change
 /// touches in indexes is then there.
 const WRITER_CACHE: i64 = -16 * 1024;
-/// The same for whoever reads. As many read at one time as there are processors, seldom more.
-const READER_CACHE: i64 = -8 * 1024;
 /// Prepared statements kept per connection: more than the program has.
 const STATEMENTS: usize = 128;
 
@@ -73,9 +71,7 @@ pub fn unverified(path: &Path) -> Result<Connection, Error> {
 
 /// Opens a read-only connection.
 pub fn readable(path: &Path) -> Result<Connection, Error> {
-    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    connection.pragma_update(None, "cache_size", READER_CACHE)?;
-    Ok(connection)
+    connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
 /// Opens a file that lies by itself, a backup, to read it. Where SQLite has put nothing beside it, it is read as it is:

@@ -1,10 +1,12 @@
-//! The pool of read-only connections. A read never waits for the writer: WAL gives each a snapshot. Short ones that come
-//! within a moment share one.
+//! The read-only connections, in a pool for brief reads and one for long ones. A read never waits for the writer: WAL
+//! gives each a snapshot. Brief ones that come within a moment share one.
 
 use std::collections::HashMap;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -35,15 +37,24 @@ const MOMENT: Duration = Duration::from_micros(500);
 /// processes write too, can begin anew only where no snapshot needs it.
 const SWEEP: Duration = Duration::from_millis(10);
 
+/// Memory for pages, in KiB, of all connections for brief reads together, of which there are as many as processors,
+/// seldom more; with many of these each has what SQLite gives to those of long reads, which meet hardly a page twice.
+const PAGES: usize = 16 * 1024;
+/// What SQLite gives to a connection, in KiB.
+const USUAL: usize = 2000;
+
 /// Hands out read-only connections.
 pub struct Readers {
-    pool: Arc<Pool>,
+    for_brief: Arc<Pool>,
+    for_long: Arc<Pool>,
     walks: Arc<Semaphore>,
     large: Arc<Semaphore>,
 }
 
 struct Pool {
     path: PathBuf,
+    /// KiB of pages that each of its connections keeps.
+    pages: usize,
     idle: Mutex<Vec<Reader>>,
     /// Counts the changes of this process.
     changes: AtomicU64,
@@ -99,8 +110,11 @@ impl Stop {
 }
 
 impl Reader {
-    fn open(path: &Path) -> Result<Self, Error> {
+    /// One that keeps so many KiB of pages.
+    fn open(path: &Path, pages: usize) -> Result<Self, Error> {
         let mut connection = open::readable(path)?;
+        // Below zero SQLite takes it as KiB.
+        connection.pragma_update(None, "cache_size", format!("-{pages}"))?;
         let stop = Arc::new(Mutex::new(Stop::Never));
         let asked = Arc::clone(&stop);
         connection.progress_handler(STEPS, Some(move || locked(&asked).is_now()))?;
@@ -185,6 +199,17 @@ impl Reader {
 }
 
 impl Pool {
+    fn new(path: &Path, pages: usize) -> Arc<Self> {
+        Arc::new(Self {
+            path: path.to_owned(),
+            pages,
+            idle: Mutex::default(),
+            changes: AtomicU64::new(0),
+            sweeping: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+        })
+    }
+
     fn take(&self) -> Result<Reader, Error> {
         if self.closed.load(Ordering::SeqCst) {
             return Err(Error::Closed);
@@ -192,7 +217,7 @@ impl Pool {
         let idle = locked(&self.idle).pop();
         match idle {
             Some(reader) => Ok(reader),
-            None => Reader::open(&self.path),
+            None => Reader::open(&self.path, self.pages),
         }
     }
 
@@ -269,16 +294,12 @@ impl Drop for Waiting {
 }
 
 impl Readers {
-    /// A pool over the file at `path`; connections open when they are needed.
+    /// Connections to the file at `path`, which open when they are needed.
     pub fn new(path: &Path) -> Self {
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
         Self {
-            pool: Arc::new(Pool {
-                path: path.to_owned(),
-                idle: Mutex::default(),
-                changes: AtomicU64::new(0),
-                sweeping: AtomicBool::new(false),
-                closed: AtomicBool::new(false),
-            }),
+            for_brief: Pool::new(path, (PAGES / processors).max(USUAL)),
+            for_long: Pool::new(path, USUAL),
             walks: Arc::new(Semaphore::new(WALKS)),
             large: Arc::new(Semaphore::new(LARGE)),
         }
@@ -289,21 +310,21 @@ impl Readers {
         &self,
         read: impl FnOnce(&Connection) -> Result<T, E>,
     ) -> Result<T, E> {
-        let changes = &self.pool.changes;
-        self.pool.alone(|reader| reader.read(changes, read))
+        let changes = &self.for_brief.changes;
+        self.for_brief.alone(|reader| reader.read(changes, read))
     }
 
     /// The token with this id, if it was read before and no process has committed anything since.
     pub async fn remembered_token(&self, id: &str) -> Result<Option<Arc<Token>>, Error> {
-        let changes = &self.pool.changes;
+        let changes = &self.for_brief.changes;
         let token = |reader: &mut Reader| Ok(reader.tokens(changes)?.get(id).cloned());
-        self.pool.sharing(token)
+        self.for_brief.sharing(token)
     }
 
     /// The token with this id, read now and then remembered.
     pub async fn token(&self, id: &str) -> Result<Option<Arc<Token>>, Error> {
-        let changes = &self.pool.changes;
-        self.pool.sharing(|reader| {
+        let changes = &self.for_brief.changes;
+        self.for_brief.sharing(|reader| {
             // Before the row is read, so that what is remembered is never older than it is taken for.
             reader.tokens(changes)?;
             let token = tokens::get(&reader.connection, id)?.map(Arc::new);
@@ -316,8 +337,8 @@ impl Readers {
 
     /// What the writer calls before and after each of its transactions.
     pub fn outdate(&self) -> impl Fn() + Send + use<> {
-        let pool = Arc::clone(&self.pool);
-        move || pool.outdate()
+        let pools = [&self.for_brief, &self.for_long].map(Arc::clone);
+        move || pools.iter().for_each(|pool| pool.outdate())
     }
 
     /// Runs a read that finds its rows by index: on the calling thread or, once they turn out to be many, a second time
@@ -337,9 +358,9 @@ impl Readers {
         &self,
         read: impl FnOnce(&Connection) -> Result<T, E>,
     ) -> Option<Result<T, E>> {
-        let changes = &self.pool.changes;
+        let changes = &self.for_brief.changes;
         let mut long = false;
-        let answer = self.pool.sharing(|reader| {
+        let answer = self.for_brief.sharing(|reader| {
             let (answer, stop) = reader.stoppable_read(changes, Stop::After(LOOKS), read);
             long = matches!(stop, Stop::Long);
             answer
@@ -364,7 +385,7 @@ impl Readers {
         let place = place.await.map_err(|_| Error::Closed)?;
         let abandoned = Arc::new(AtomicBool::new(false));
         let _waiting = Waiting(Arc::clone(&abandoned));
-        let pool = Arc::clone(&self.pool);
+        let pool = Arc::clone(&self.for_long);
         let reading = tokio::task::spawn_blocking(move || {
             // Asked again and again: an interrupt that comes between two statements would be lost.
             let stop = Stop::When(abandoned);
@@ -389,8 +410,10 @@ impl Readers {
         }
         self.walks.close();
         self.large.close();
-        self.pool.closed.store(true, Ordering::SeqCst);
-        locked(&self.pool.idle).clear();
+        for pool in [&self.for_brief, &self.for_long] {
+            pool.closed.store(true, Ordering::SeqCst);
+            locked(&pool.idle).clear();
+        }
     }
 }
 
