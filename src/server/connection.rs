@@ -166,9 +166,10 @@ fn service<H: Handler>(
     })
 }
 
-/// Completes once the thread has done what it has to do at the moment. Requests that came together are thus handled
-/// together, and then sent together: both find their code and data in the processor's caches, and the clients are woken
-/// when there is more than one answer for them.
+/// Completes once the thread has done what it has queued by itself. Requests that arrived together are thus handled
+/// together, and then answered together: each half of the work finds its code and data in the processor's caches, and a
+/// client is woken for several answers. What other threads had to do with does not gather: it comes in one by one. (tokio's
+/// own way to yield asks the system for more first, which costs a connection that is alone, and goes on in reverse order.)
 async fn behind_others() {
     let mut queued = false;
     poll_fn(|context| {

@@ -182,12 +182,7 @@ impl Table {
             },
             Start::After(rank) => (rank.seq.saturating_add(1), None),
         };
-        // Behind the one that there is at the most there is no need to look.
-        let most = match condition.unique {
-            true => 1,
-            false => count.saturating_add(1),
-        };
-        let tail = [Value::Integer(from), number(most)];
+        let tail = [Value::Integer(from), number(count.saturating_add(1))];
         let parameters = condition.parameters.iter().chain(&tail);
         let mut statement = connection
             .prepare_cached(&self.page_sql(condition))

@@ -23,8 +23,6 @@ pub struct Condition {
     pub exact: bool,
     /// It selects few resources, by an index.
     pub indexed: bool,
-    /// It selects one resource at the most.
-    pub unique: bool,
 }
 
 /// The condition that everything meets.
@@ -43,7 +41,6 @@ impl Condition {
             parameters: Vec::new(),
             exact,
             indexed: false,
-            unique: false,
         }
     }
 
@@ -54,15 +51,6 @@ impl Condition {
             parameters: parameters.into(),
             exact: true,
             indexed: true,
-            unique: false,
-        }
-    }
-
-    /// Selects one at the most.
-    fn one(sql: &str, parameters: impl Into<Vec<Value>>) -> Self {
-        Self {
-            unique: true,
-            ..Self::few(sql, parameters)
         }
     }
 }
@@ -120,11 +108,7 @@ impl Lowering<'_> {
                     // The plus keeps SQLite from the index of a term that selects many.
                     term.sql = format!("+({})", term.sql);
                 }
-                let unique = terms.iter().any(|term| term.unique);
-                Condition {
-                    unique,
-                    ..join(terms, " AND ", indexed)
-                }
+                join(terms, " AND ", indexed)
             }
             Filter::Or(terms) => {
                 let terms: Vec<_> = terms.iter().map(|term| self.lower(term)).collect();
@@ -140,7 +124,6 @@ impl Lowering<'_> {
                     true => Condition {
                         sql: format!("NOT coalesce({}, 0)", term.sql),
                         indexed: false,
-                        unique: false,
                         ..term
                     },
                     false => Condition::everything(false),
@@ -222,14 +205,14 @@ impl Lowering<'_> {
     fn equal_text(&self, attribute: &str, sub: &str, key: &str) -> Option<Condition> {
         let value = || [Value::from(key.to_owned())];
         Some(match (self.resource_type, attribute, sub) {
-            (_, "id", _) => Condition::one("id = ?", value()),
+            (_, "id", _) => Condition::few("id = ?", value()),
             (_, "externalId", _) => Condition::few("external_id = ?", value()),
-            (ResourceType::User, "userName", _) => Condition::one("user_name_key = ?", value()),
+            (ResourceType::User, "userName", _) => Condition::few("user_name_key = ?", value()),
             (ResourceType::User, "displayName", _) => {
                 Condition::few("display_name_key = ?", value())
             }
             (ResourceType::Group, "displayName", _) => {
-                Condition::one("display_name_key = ?", value())
+                Condition::few("display_name_key = ?", value())
             }
             (ResourceType::User, "emails", "value") => Condition::few(
                 "seq IN (SELECT user FROM user_email WHERE value_key = ?)",
@@ -303,7 +286,6 @@ fn join(terms: Vec<Condition>, operator: &str, indexed: bool) -> Condition {
         sql: format!("({})", texts.join(operator)),
         exact: terms.iter().all(|term| term.exact),
         indexed,
-        unique: false,
         parameters: terms.into_iter().flat_map(|term| term.parameters).collect(),
     }
 }

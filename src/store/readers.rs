@@ -1,5 +1,5 @@
-//! The read-only connections, in a pool for brief reads and one for long ones. A read never waits for the writer: WAL
-//! gives each a snapshot. Brief ones that come within a moment share one.
+//! The read-only connections. A read never waits for the writer: WAL gives each a snapshot. Brief ones that come within
+//! a moment share one, over connections of their own.
 
 use std::collections::HashMap;
 use std::num::NonZero;
@@ -37,23 +37,25 @@ const MOMENT: Duration = Duration::from_micros(500);
 /// processes write too, can begin anew only where no snapshot needs it.
 const SWEEP: Duration = Duration::from_millis(10);
 
-/// Memory for pages, in KiB, of all connections for brief reads together, of which there are as many as processors,
-/// seldom more; with many of these each has what SQLite gives to those of long reads, which meet hardly a page twice.
+/// Memory for pages, in KiB, of the connections for reads that share snapshots, together: there are as many as threads on
+/// which such reads run, one for each processor. With many processors each has no less than the others.
 const PAGES: usize = 16 * 1024;
-/// What SQLite gives to a connection, in KiB.
+/// The same of each other connection; what SQLite gives by itself.
 const USUAL: usize = 2000;
 
 /// Hands out read-only connections.
 pub struct Readers {
-    for_brief: Arc<Pool>,
-    for_long: Arc<Pool>,
+    /// For reads that share snapshots.
+    shared: Arc<Pool>,
+    /// For reads that have one of their own.
+    own: Arc<Pool>,
     walks: Arc<Semaphore>,
     large: Arc<Semaphore>,
 }
 
 struct Pool {
     path: PathBuf,
-    /// KiB of pages that each of its connections keeps.
+    /// How many KiB of pages each of its connections keeps.
     pages: usize,
     idle: Mutex<Vec<Reader>>,
     /// Counts the changes of this process.
@@ -113,8 +115,9 @@ impl Reader {
     /// One that keeps so many KiB of pages.
     fn open(path: &Path, pages: usize) -> Result<Self, Error> {
         let mut connection = open::readable(path)?;
-        // Below zero SQLite takes it as KiB.
-        connection.pragma_update(None, "cache_size", format!("-{pages}"))?;
+        // As SQLite takes it: in KiB, below zero.
+        let pages = i64::try_from(pages).map_or(i64::MIN, i64::wrapping_neg);
+        connection.pragma_update(None, "cache_size", pages)?;
         let stop = Arc::new(Mutex::new(Stop::Never));
         let asked = Arc::clone(&stop);
         connection.progress_handler(STEPS, Some(move || locked(&asked).is_now()))?;
@@ -263,9 +266,7 @@ impl Pool {
         if answer.is_ok() || reader.end().is_ok() {
             self.give_back(reader);
         }
-        // Looked at first: threads that only read it do not take it from one another.
-        let sweeping = &self.sweeping;
-        if !sweeping.load(Ordering::SeqCst) && !sweeping.swap(true, Ordering::SeqCst) {
+        if !self.sweeping.swap(true, Ordering::SeqCst) {
             let pool = Arc::downgrade(self);
             tokio::spawn(async move {
                 tokio::time::sleep(SWEEP).await;
@@ -298,8 +299,8 @@ impl Readers {
     pub fn new(path: &Path) -> Self {
         let processors = thread::available_parallelism().map_or(1, NonZero::get);
         Self {
-            for_brief: Pool::new(path, (PAGES / processors).max(USUAL)),
-            for_long: Pool::new(path, USUAL),
+            shared: Pool::new(path, (PAGES / processors).max(USUAL)),
+            own: Pool::new(path, USUAL),
             walks: Arc::new(Semaphore::new(WALKS)),
             large: Arc::new(Semaphore::new(LARGE)),
         }
@@ -310,21 +311,21 @@ impl Readers {
         &self,
         read: impl FnOnce(&Connection) -> Result<T, E>,
     ) -> Result<T, E> {
-        let changes = &self.for_brief.changes;
-        self.for_brief.alone(|reader| reader.read(changes, read))
+        let changes = &self.own.changes;
+        self.own.alone(|reader| reader.read(changes, read))
     }
 
     /// The token with this id, if it was read before and no process has committed anything since.
     pub async fn remembered_token(&self, id: &str) -> Result<Option<Arc<Token>>, Error> {
-        let changes = &self.for_brief.changes;
+        let changes = &self.shared.changes;
         let token = |reader: &mut Reader| Ok(reader.tokens(changes)?.get(id).cloned());
-        self.for_brief.sharing(token)
+        self.shared.sharing(token)
     }
 
     /// The token with this id, read now and then remembered.
     pub async fn token(&self, id: &str) -> Result<Option<Arc<Token>>, Error> {
-        let changes = &self.for_brief.changes;
-        self.for_brief.sharing(|reader| {
+        let changes = &self.shared.changes;
+        self.shared.sharing(|reader| {
             // Before the row is read, so that what is remembered is never older than it is taken for.
             reader.tokens(changes)?;
             let token = tokens::get(&reader.connection, id)?.map(Arc::new);
@@ -337,8 +338,9 @@ impl Readers {
 
     /// What the writer calls before and after each of its transactions.
     pub fn outdate(&self) -> impl Fn() + Send + use<> {
-        let pools = [&self.for_brief, &self.for_long].map(Arc::clone);
-        move || pools.iter().for_each(|pool| pool.outdate())
+        // The others hold no snapshot beyond their read.
+        let pool = Arc::clone(&self.shared);
+        move || pool.outdate()
     }
 
     /// Runs a read that finds its rows by index: on the calling thread or, once they turn out to be many, a second time
@@ -358,9 +360,9 @@ impl Readers {
         &self,
         read: impl FnOnce(&Connection) -> Result<T, E>,
     ) -> Option<Result<T, E>> {
-        let changes = &self.for_brief.changes;
+        let changes = &self.shared.changes;
         let mut long = false;
-        let answer = self.for_brief.sharing(|reader| {
+        let answer = self.shared.sharing(|reader| {
             let (answer, stop) = reader.stoppable_read(changes, Stop::After(LOOKS), read);
             long = matches!(stop, Stop::Long);
             answer
@@ -385,7 +387,7 @@ impl Readers {
         let place = place.await.map_err(|_| Error::Closed)?;
         let abandoned = Arc::new(AtomicBool::new(false));
         let _waiting = Waiting(Arc::clone(&abandoned));
-        let pool = Arc::clone(&self.for_long);
+        let pool = Arc::clone(&self.own);
         let reading = tokio::task::spawn_blocking(move || {
             // Asked again and again: an interrupt that comes between two statements would be lost.
             let stop = Stop::When(abandoned);
@@ -410,7 +412,7 @@ impl Readers {
         }
         self.walks.close();
         self.large.close();
-        for pool in [&self.for_brief, &self.for_long] {
+        for pool in [&self.shared, &self.own] {
             pool.closed.store(true, Ordering::SeqCst);
             locked(&pool.idle).clear();
         }

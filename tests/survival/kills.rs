@@ -1,4 +1,4 @@
-//! kill -9 at random moments, again and again on the same file, with a backup beside it now and then.
+//! kill -9 at random moments, again and again on one file, with a backup beside it now and then.
 
 use std::time::Duration;
 
@@ -54,6 +54,5 @@ async fn kill_after_kill_loses_nothing_and_leaves_nothing_by_half() {
             unbroken(&file);
         }
         truth.holds(&app, &all);
-        assert!(all.len() > round % OF_A_FILE, "{} requests", all.len());
     }
 }

@@ -73,7 +73,7 @@ async fn an_abandoned_read_ends_and_its_connection_serves_the_next() {
         "{end:?}"
     );
     let start = Instant::now();
-    while locked(&readers.for_long.idle).is_empty() {
+    while locked(&readers.own.idle).is_empty() {
         assert!(start.elapsed() < DEADLINE, "the connection is not back");
         tokio::task::yield_now().await;
     }
@@ -82,8 +82,21 @@ async fn an_abandoned_read_ends_and_its_connection_serves_the_next() {
             assert!(marked(connection)?, "another connection");
             number(connection, "SELECT count(*) FROM appliance")
         };
+        assert_eq!(readers.short(read).unwrap(), 1);
         assert_eq!(readers.long(read).await.unwrap(), 1);
     }
+}
+
+#[tokio::test]
+async fn only_reads_that_share_snapshots_keep_many_pages() {
+    let root = TempDir::new().unwrap();
+    let readers = Readers::new(&database(&root));
+    let pages = |connection: &Connection| number(connection, "PRAGMA cache_size");
+    let processors = std::thread::available_parallelism().unwrap().get();
+    let shared = (16 * 1024 / i64::try_from(processors).unwrap()).max(2000);
+    assert_eq!(readers.indexed(pages).await.unwrap(), -shared);
+    assert_eq!(readers.short(pages).unwrap(), -2000);
+    assert_eq!(readers.long(pages).await.unwrap(), -2000);
 }
 
 #[tokio::test]
@@ -110,7 +123,7 @@ async fn after_the_end_nothing_is_handed_out_or_kept() {
     };
     let (last, ()) = tokio::join!(last, close);
     assert_eq!(last.unwrap(), 1, "it comes to its end");
-    for pool in [&readers.for_brief, &readers.for_long] {
+    for pool in [&readers.shared, &readers.own] {
         assert!(locked(&pool.idle).is_empty());
     }
     assert!(matches!(readers.short(read), Err(Error::Closed)));
@@ -199,7 +212,7 @@ async fn short_reads_share_a_snapshot_but_never_miss_what_was_answered() {
     };
     assert_eq!(seq().await, 0);
     let open = || {
-        let idle = locked(&store.readers.for_brief.idle);
+        let idle = locked(&store.readers.shared.idle);
         let open = idle.iter().filter(|reader| reader.snapshot.is_some());
         open.count()
     };
