@@ -39,9 +39,9 @@ const SWEEP: Duration = Duration::from_millis(10);
 
 /// Memory for pages, in KiB, of the connections for reads that share snapshots, together: there are as many as threads on
 /// which such reads run, one for each processor. With many processors each has no less than the others.
-const PAGES: usize = 16 * 1024;
-/// The same of each other connection; what SQLite gives by itself.
-const USUAL: usize = 2000;
+const PAGES: usize = 8 * 1024;
+/// The same of each other connection: long reads meet hardly a page twice.
+const FEW_PAGES: usize = 1024;
 
 /// Hands out read-only connections.
 pub struct Readers {
@@ -299,8 +299,8 @@ impl Readers {
     pub fn new(path: &Path) -> Self {
         let processors = thread::available_parallelism().map_or(1, NonZero::get);
         Self {
-            shared: Pool::new(path, (PAGES / processors).max(USUAL)),
-            own: Pool::new(path, USUAL),
+            shared: Pool::new(path, (PAGES / processors).max(FEW_PAGES)),
+            own: Pool::new(path, FEW_PAGES),
             walks: Arc::new(Semaphore::new(WALKS)),
             large: Arc::new(Semaphore::new(LARGE)),
         }
