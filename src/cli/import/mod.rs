@@ -13,6 +13,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::rows::{Column, Format, Rows};
 use super::{files, print};
@@ -121,12 +122,14 @@ async fn import(
     };
     let stopped = Arc::new(AtomicBool::new(false));
     let stop = Arc::clone(&stopped);
-    tokio::spawn(async move {
-        // Where it cannot be listened for, an interrupt ends the process between two transactions.
-        if tokio::signal::ctrl_c().await.is_ok() {
+    // From here on, before the first account is made. Where it cannot be listened for, an interrupt ends the process
+    // between two transactions.
+    if let Ok(mut interrupts) = signal(SignalKind::interrupt()) {
+        tokio::spawn(async move {
+            interrupts.recv().await;
             stop.store(true, Ordering::Relaxed);
-        }
-    });
+        });
+    }
     let lines = lines
         .into_iter()
         .take_while(|_| !stopped.load(Ordering::Relaxed));
