@@ -39,9 +39,9 @@ const SWEEP: Duration = Duration::from_millis(10);
 
 /// Memory for pages, in KiB, of the connections for reads that share snapshots, together: there are as many as threads on
 /// which such reads run, one for each processor. With many processors each has no less than the others.
-const PAGES: usize = 8 * 1024;
-/// The same of each other connection: long reads meet hardly a page twice.
-const FEW_PAGES: usize = 1024;
+const PAGES: u32 = 8 * 1024;
+/// The same of each other connection: long reads hardly meet a page twice, and what administrators ask is little.
+const FEW_PAGES: u32 = 1024;
 
 /// Hands out read-only connections.
 pub struct Readers {
@@ -56,7 +56,7 @@ pub struct Readers {
 struct Pool {
     path: PathBuf,
     /// How many KiB of pages each of its connections keeps.
-    pages: usize,
+    pages: u32,
     idle: Mutex<Vec<Reader>>,
     /// Counts the changes of this process.
     changes: AtomicU64,
@@ -113,11 +113,10 @@ impl Stop {
 
 impl Reader {
     /// One that keeps so many KiB of pages.
-    fn open(path: &Path, pages: usize) -> Result<Self, Error> {
+    fn open(path: &Path, pages: u32) -> Result<Self, Error> {
         let mut connection = open::readable(path)?;
         // As SQLite takes it: in KiB, below zero.
-        let pages = i64::try_from(pages).map_or(i64::MIN, i64::wrapping_neg);
-        connection.pragma_update(None, "cache_size", pages)?;
+        connection.pragma_update(None, "cache_size", -i64::from(pages))?;
         let stop = Arc::new(Mutex::new(Stop::Never));
         let asked = Arc::clone(&stop);
         connection.progress_handler(STEPS, Some(move || locked(&asked).is_now()))?;
@@ -202,7 +201,7 @@ impl Reader {
 }
 
 impl Pool {
-    fn new(path: &Path, pages: usize) -> Arc<Self> {
+    fn new(path: &Path, pages: u32) -> Arc<Self> {
         Arc::new(Self {
             path: path.to_owned(),
             pages,
@@ -298,6 +297,7 @@ impl Readers {
     /// Connections to the file at `path`, which open when they are needed.
     pub fn new(path: &Path) -> Self {
         let processors = thread::available_parallelism().map_or(1, NonZero::get);
+        let processors = u32::try_from(processors).unwrap_or(u32::MAX);
         Self {
             shared: Pool::new(path, (PAGES / processors).max(FEW_PAGES)),
             own: Pool::new(path, FEW_PAGES),

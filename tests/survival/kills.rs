@@ -54,5 +54,6 @@ async fn kill_after_kill_loses_nothing_and_leaves_nothing_by_half() {
             unbroken(&file);
         }
         truth.holds(&app, &all);
+        assert!(all.len() > round % OF_A_FILE, "{} requests", all.len());
     }
 }
