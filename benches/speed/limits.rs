@@ -94,7 +94,7 @@ pub fn bare_writer(appliance: &Appliance, copy: &Path, batch: usize) -> f64 {
     const MOST: usize = 50_000;
     let connection = Connection::open(copy).unwrap();
     let pragmas = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
-        PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -16384;";
+        PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -8192;";
     connection.execute_batch(pragmas).unwrap();
     connection.set_prepared_statement_cache_capacity(64);
     let changes = changes(appliance, &connection, MOST);

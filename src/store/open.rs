@@ -21,7 +21,7 @@ const APPLICATION_ID: i64 = 0x536c_6974;
 pub const BUSY: Duration = Duration::from_secs(10);
 /// Memory for pages that whoever writes has read or written, as SQLite takes it: in KiB, below zero. Most of what a change
 /// touches in indexes is then there.
-const WRITER_CACHE: i64 = -16 * 1024;
+const WRITER_CACHE: i64 = -8 * 1024;
 /// Prepared statements kept per connection: more than the program has.
 const STATEMENTS: usize = 128;
 

@@ -39,7 +39,7 @@ const SWEEP: Duration = Duration::from_millis(10);
 
 /// Memory for pages, in KiB, of the connections for reads that share snapshots, together: there are as many as threads on
 /// which such reads run, one for each processor. With many processors each has no less than the others.
-const PAGES: u32 = 8 * 1024;
+const PAGES: u32 = 16 * 1024;
 /// The same of each other connection: long reads hardly meet a page twice, and what administrators ask is little.
 const FEW_PAGES: u32 = 1024;
 

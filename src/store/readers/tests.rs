@@ -93,7 +93,7 @@ async fn only_reads_that_share_snapshots_keep_many_pages() {
     let readers = Readers::new(&database(&root));
     let pages = |connection: &Connection| number(connection, "PRAGMA cache_size");
     let processors = std::thread::available_parallelism().unwrap().get();
-    let shared = (8 * 1024 / i64::try_from(processors).unwrap()).max(1024);
+    let shared = (16 * 1024 / i64::try_from(processors).unwrap()).max(1024);
     assert_eq!(readers.indexed(pages).await.unwrap(), -shared);
     assert_eq!(readers.short(pages).unwrap(), -1024);
     assert_eq!(readers.long(pages).await.unwrap(), -1024);
