@@ -64,6 +64,8 @@ pub enum Quota {
 pub(super) struct Plan {
     pub(super) attributes: Object,
     pub(super) standing: Standing,
+    /// Why it is preserved, where it is.
+    pub(super) reason: &'static str,
     pub(super) assignment: Assignment,
 }
 
@@ -94,12 +96,7 @@ impl Directory {
                 schemas: &schemas,
                 seats,
             }
-            .insert(
-                plan.attributes,
-                plan.standing,
-                plan.assignment,
-                "it was imported as preserved",
-            )?;
+            .insert(plan.attributes, plan.standing, plan.assignment, plan.reason)?;
             let account = listed(connection, &user.id)?;
             entry.because("made by hand; the identity provider adopts it with its first write");
             entry.changes = Some(changed(&serde_json::Value::Null, &account.fields()?));
@@ -153,6 +150,7 @@ pub(super) fn plan(
         )));
     }
     Ok(Plan {
+        reason: made.reason(),
         attributes,
         standing,
         assignment: assignment(connection, account)?,

@@ -4,6 +4,7 @@
 pub mod columns;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use rusqlite::Connection;
 use schemars::JsonSchema;
@@ -44,25 +45,27 @@ pub struct Refused {
 
 impl Directory {
     /// The lines of which no account would be made, if the list were imported now. Changes nothing.
-    pub fn foresee_import(&self, lines: &[Line]) -> Result<Vec<Refused>, Refusal> {
-        let now = self.now();
-        self.store.readers.short(|connection| {
+    pub async fn foresee_import(&self, lines: &Arc<Vec<Line>>) -> Result<Vec<Refused>, Refusal> {
+        let (now, seats, lines) = (self.now(), self.settings.seats, Arc::clone(lines));
+        let schemas = Arc::clone(&self.view.schemas);
+        let read = move |connection: &Connection| {
             let mut foreseen = Foreseen {
-                seats: self.settings.seats,
+                seats,
                 all: profiles::counts(connection)?,
                 ..Foreseen::default()
             };
             let mut refused = Vec::new();
-            for line in lines {
+            for line in &*lines {
                 let account = line.account.as_ref().map_err(|why| spoilt(why));
                 let planned = account.and_then(|account| {
-                    let plan = plan(connection, account, self.schemas(), now)?;
+                    let plan = plan(connection, account, &schemas, now)?;
                     foreseen.take(connection, line.number, &plan)
                 });
                 refused.extend(refusal(line.number, line.email.clone(), planned)?);
             }
             Ok(refused)
-        })
+        };
+        self.store.readers.long(read).await
     }
 
     /// Makes the accounts of a list, in its order, and tells `each` what came of every line. A refused line is no harm

@@ -93,7 +93,7 @@ pub async fn serve<H: Handler>(
         let (shared, shutdown) = (Arc::clone(&shared), shutdown.clone());
         // Its readiness is told to the thread that it was accepted on, until it is taken from there.
         let (Ok(stream), Some(seat)) = (stream.into_std(), threads.seat()) else {
-            warn!(%peer, "a connection was lost between two threads");
+            warn!(%peer, "a connection was lost on the way to its thread; its client has to connect again");
             continue;
         };
         let runtime = seat.runtime.clone();
@@ -102,7 +102,7 @@ pub async fn serve<H: Handler>(
             let stream = match TcpStream::from_std(stream) {
                 Ok(stream) => stream,
                 Err(error) => {
-                    return warn!(%peer, %error, "a connection was lost between two threads");
+                    return warn!(%peer, %error, "a connection was lost on the way to its thread; its client has to connect again");
                 }
             };
             select! {

@@ -80,10 +80,11 @@ pub async fn run(
             list::read(file, arguments.format).with_context(|| name.to_string())?
         }
     };
+    let lines = Arc::new(lines);
     // Before anything is done: an import whose report is lost cannot be told from one that went well.
     let report = arguments.report.as_deref().map(create).transpose()?;
     if !yes {
-        let refused = directory.foresee_import(&lines)?;
+        let refused = directory.foresee_import(&lines).await?;
         let made = lines.len() - refused.len();
         let foreseen = Outcome {
             dry_run: true,
@@ -106,6 +107,7 @@ pub async fn run(
             };
         }
     }
+    let lines = Arc::unwrap_or_clone(lines);
     import(directory, origin, lines).await?.tell(json, report)
 }
 

@@ -65,19 +65,11 @@ pub(super) async fn import(call: Call<How, Vec<Person>>) -> Result<Shown<Importe
     let lines = numbered.map(|(number, account)| Line::from_json(number, &account.0));
     let lines = lines.collect::<Result<Vec<_>, _>>();
     let lines = lines.map_err(|why| Refusal::from(Error::new(ScimType::InvalidValue, why)));
-    let (directory, origin) = (Arc::clone(&call.directory), &call.origin);
+    let (directory, origin) = (&call.directory, &call.origin);
     let (all, refusals) = if dry_run {
-        let lines = foreseen(origin, lines)?;
-        let all = lines.len();
-        // It may look at as many rows as the list has lines.
-        let refusals = tokio::task::spawn_blocking(move || directory.foresee_import(&lines));
-        let refusals = refusals
-            .await
-            .map_err(|error| Refusal::Failed(error.to_string()));
-        (
-            all,
-            foreseen(origin, refusals.and_then(|refusals| refusals))?,
-        )
+        let lines = Arc::new(foreseen(origin, lines)?);
+        let refusals = directory.foresee_import(&lines).await;
+        (lines.len(), foreseen(origin, refusals)?)
     } else {
         let lines = lines?;
         let (all, mut refusals) = (lines.len(), Vec::new());
