@@ -167,6 +167,8 @@ pub struct Store {
     pub readers: Readers,
     /// Where it is.
     pub path: PathBuf,
+    /// The file, for syncs beside SQLite's. Closed last: that drops the locks that SQLite has on it.
+    _file: Arc<File>,
     /// Keeps the file from being swapped as long as it is open.
     _shared: File,
 }
@@ -178,11 +180,14 @@ impl Store {
         let connection = open::writable(path)?;
         let readers = Readers::new(path);
         let other = open::unverified(path)?;
-        let writer = Writer::start(connection, other, writer::BATCH_TIME, readers.outdate())?;
+        let file = Arc::new(File::open(path).map_err(|error| Error::file(path, error))?);
+        let (synced, outdate) = (Arc::clone(&file), readers.outdate());
+        let writer = Writer::start(connection, other, synced, writer::BATCH_TIME, outdate)?;
         Ok(Self {
             writer: Arc::new(writer),
             readers,
             path: path.to_owned(),
+            _file: file,
             _shared: shared,
         })
     }

@@ -1,9 +1,11 @@
-//! The way of the WAL into the file. What is in a full WAL a thread of its own copies while the writer goes on; what is left
-//! then the writer moves itself, between two transactions: SQLite syncs the file, and the WAL begins anew.
+//! The way of the WAL into the file. What is in a full WAL a thread of its own copies, and syncs, while the writer goes on;
+//! what is left then the writer moves itself, between two transactions: SQLite syncs the file, and the WAL begins anew.
 //!
 //! Checkpoints beside a writer need SQLite 3.51.3, which mended that one of them could let the WAL begin anew too early
 //! (<https://sqlite.org/wal.html>, "The WAL-Reset Bug"). The one that is built in is newer.
 
+use std::fs::File;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -25,15 +27,15 @@ pub(super) struct Mover {
 }
 
 impl Mover {
-    /// Starts the thread over a connection of its own.
-    pub(super) fn start(connection: Connection) -> Result<Self, Error> {
+    /// Starts the thread over a connection of its own; `file` is the database.
+    pub(super) fn start(connection: Connection, file: Arc<File>) -> Result<Self, Error> {
         let (begin, begun) = channel();
         let (end, ended) = channel();
         let thread = std::thread::Builder::new()
             .name("wal".into())
             .spawn(move || {
                 for () in begun {
-                    copy(&connection);
+                    copy(&connection, &file);
                     if end.send(()).is_err() {
                         break;
                     }
@@ -82,15 +84,21 @@ impl Drop for Mover {
     }
 }
 
-/// Copies what is in the WAL, then what came meanwhile, and so on until that is little, or not half of what it was before.
-fn copy(connection: &Connection) {
+/// Copies what is in the WAL, then what came meanwhile, and so on until that is little, or hardly less than it was before.
+/// SQLite syncs the file only where it comes to the end of the WAL, which grows: without a sync after each part all would
+/// be left to the writer.
+fn copy(connection: &Connection, file: &File) {
     let (mut last, mut most) = (0, i64::MAX);
     while let Some(Moved { pages, .. }) = checkpoint(connection, "PASSIVE", Duration::ZERO) {
         let copied = pages - last;
         if copied <= LITTLE || copied > most {
             break;
         }
-        (last, most) = (pages, copied / 2);
+        if let Err(error) = file.sync_data() {
+            // Nothing rests on it: SQLite's own sync has to succeed before the WAL begins anew.
+            tracing::debug!(%error, "the database was not synced ahead");
+        }
+        (last, most) = (pages, copied / 4 * 3);
     }
 }
 

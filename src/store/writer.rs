@@ -3,6 +3,7 @@
 //! writes share one fsync, and no answer is sent before its COMMIT.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -142,12 +143,13 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread over `connection`; over `other`, one to the same file, the WAL is moved into that. A transaction
+    /// Starts the thread over `connection`; over `other`, one to the same `file`, the WAL is moved into that. A transaction
     /// takes jobs for as long as `batch_time`, one at the least. `outdate` is called before each, and after it, before
     /// anybody is answered.
     pub fn start(
         mut connection: Connection,
         other: Connection,
+        file: Arc<File>,
         batch_time: Duration,
         outdate: impl Fn() + Send + 'static,
     ) -> Result<Self, Error> {
@@ -169,7 +171,7 @@ impl Writer {
             committed: committed.clone(),
             unable: Arc::clone(&unable),
         };
-        let mover = Mover::start(other)?;
+        let mover = Mover::start(other, file)?;
         let (living, alive) = watch::channel(());
         let load = Load::default();
         let measured = load.clone();

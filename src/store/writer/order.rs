@@ -30,7 +30,8 @@ impl Job for Numbered {
 #[test]
 fn jobs_do_not_overtake_each_other_even_before_a_full_queue() {
     let [connection, other] = [(); 2].map(|()| Connection::open_in_memory().unwrap());
-    let writer = Writer::start(connection, other, BATCH_TIME, || {}).unwrap();
+    let file = Arc::new(tempfile::tempfile().unwrap());
+    let writer = Writer::start(connection, other, file, BATCH_TIME, || {}).unwrap();
     let (done, (say, word)) = (Done::default(), channel());
     let mut word = Some(word);
     let count = QUEUE + 500;

@@ -124,6 +124,7 @@ impl Job for Gate {
 struct File {
     writer: Writer,
     path: PathBuf,
+    _file: Arc<std::fs::File>,
     _root: TempDir,
 }
 
@@ -142,9 +143,12 @@ impl File {
         .unwrap();
         let connection = super::super::open::writable(&path).unwrap();
         let other = super::super::open::unverified(&path).unwrap();
+        let file = Arc::new(std::fs::File::open(&path).unwrap());
+        let synced = Arc::clone(&file);
         Self {
-            writer: Writer::start(connection, other, batch_time, || {}).unwrap(),
+            writer: Writer::start(connection, other, synced, batch_time, || {}).unwrap(),
             path,
+            _file: file,
             _root: root,
         }
     }
