@@ -9,6 +9,7 @@ use std::fmt;
 
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use aws_lc_rs::{hmac, rand};
+use percent_encoding::percent_decode_str;
 use zeroize::Zeroizing;
 
 use super::Refusal;
@@ -26,12 +27,16 @@ const SECRET_LETTERS: usize = 40;
 const NO_PHC: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// `text` without the secrets in it: behind `slt_`, an id and `_`, what could be one is `…`. For what a client sent by
-/// mistake where it is kept.
+/// mistake where it is kept, in a URL too: then all of it is decoded.
 pub fn masked(text: &str) -> Cow<'_, str> {
-    if !text.contains(PREFIX) {
+    let plain = match text.contains('%') {
+        true => percent_decode_str(text).decode_utf8_lossy(),
+        false => text.into(),
+    };
+    if !plain.contains(PREFIX) {
         return text.into();
     }
-    let mut parts = text.split(PREFIX);
+    let mut parts = plain.split(PREFIX);
     let mut safe = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         safe.push_str(PREFIX);
@@ -222,6 +227,15 @@ mod tests {
                 format!("slt_{}_…-y", id.to_uppercase()),
             ),
             (format!("slt_{text}"), format!("slt_slt_{id}_…")),
+            (
+                format!("GET /a%20b/{}", text.replace('_', "%5F")),
+                format!("GET /a b/slt_{id}_…"),
+            ),
+            (
+                format!("slt_{}", text[4..].replace('_', "%5f")),
+                format!("slt_{id}_…"),
+            ),
+            ("100 % of a%20b".to_owned(), "100 % of a%20b".to_owned()),
             ("slt_".to_owned(), "slt_".to_owned()),
             ("slt__x".to_owned(), "slt__x".to_owned()),
             (format!("slt_{id}"), format!("slt_{id}")),
