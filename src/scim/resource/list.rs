@@ -95,7 +95,7 @@ pub(super) fn change_list(
         Change::Add(value) => {
             let new = elements(attribute, value, skipped)?;
             work.spend(comparisons(list.len(), &new))?;
-            add(attribute, list, new);
+            add(attribute, list, new, false);
             limit(attribute, list.len())?;
         }
         Change::Replace(value) => {
@@ -173,7 +173,7 @@ pub(super) fn change_elements(
         work.spend(weight(list).saturating_mul(built.len()))?;
         let mut elements = list.iter().filter_map(Value::as_object);
         if !elements.any(|element| holds(attribute, element, &built)) {
-            add(attribute, list, vec![built]);
+            add(attribute, list, vec![built], whole);
         }
         return limit(attribute, list.len());
     };
@@ -232,13 +232,15 @@ fn remove_elements(
     Ok(())
 }
 
-/// Adds each element, or completes the one that is the same. A new primary value takes the place of the old (C-59).
-fn add(attribute: &Attribute, list: &mut Vec<Value>, elements: Vec<Object>) {
+/// Adds each element, or completes the one that is the same; if `whole`, takes its place, so that the same replacement does
+/// no more when it comes again and finds it. A new primary value takes the place of the old (C-59).
+fn add(attribute: &Attribute, list: &mut Vec<Value>, elements: Vec<Object>, whole: bool) {
     let mut known = Known::new(attribute, list);
     for new in elements {
         let place = known.place(&new).unwrap_or(list.len());
         let crowned = is_primary(&new);
         match list.get_mut(place).and_then(Value::as_object_mut) {
+            Some(old) if whole => *old = new,
             Some(old) if new.contains_key("value") => old.extend(new),
             Some(_) => {}
             None => {

@@ -41,6 +41,13 @@ fn value_paths() {
             &[],
         ),
         (
+            "C-56 with a value that is there under another type: as when it is sent again",
+            json!({"emails": [{"type": "home", "value": "h"}, {"type": "work", "value": "w"}]}),
+            json!([{"op": "Replace", "path": "emails[primary eq true]", "value": {"value": "w"}}]),
+            json!({"emails": [{"type": "home", "value": "h"}, {"primary": true, "value": "w"}]}),
+            &[],
+        ),
+        (
             "C-57",
             json!({}),
             json!([
