@@ -10,13 +10,12 @@ use crate::store::{self, audit::select, forwarding};
 
 impl Directory {
     /// The audit rows after `seq` in their order: `most` of them, and not more than fit on a page.
-    pub async fn audit_after(&self, seq: i64, most: usize) -> Result<Vec<Recorded>, Refusal> {
-        let read = move |connection: &Connection| {
+    pub fn audit_after(&self, seq: i64, most: usize) -> Result<Vec<Recorded>, Refusal> {
+        self.store.readers.short(|connection| {
             let mut page = Filling::new(Span::page(seq, most));
             select::behind(connection, seq, |row| page.take(row.seq, row))?;
             Ok(page.done().items)
-        };
-        self.store.readers.long(read).await
+        })
     }
 
     /// The last audit row that `destination` is known to have; 0 for none.

@@ -31,6 +31,9 @@ pub use super::strangers::Visit;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Time without a failure after which a shortage is over: while it lasts, each connection that ends lets one in.
 const ACCEPT_AGAIN: Duration = Duration::from_secs(10);
+/// What is said of a connection that its thread did not get.
+const LOST: &str =
+    "a connection was lost on the way to its thread; its client has to connect again";
 
 /// Answers the requests of a listener.
 pub trait Handler: Send + Sync + 'static {
@@ -93,7 +96,7 @@ pub async fn serve<H: Handler>(
         let (shared, shutdown) = (Arc::clone(&shared), shutdown.clone());
         // Its readiness is told to the thread that it was accepted on, until it is taken from there.
         let (Ok(stream), Some(seat)) = (stream.into_std(), threads.seat()) else {
-            warn!(%peer, "a connection was lost on the way to its thread; its client has to connect again");
+            warn!(%peer, "{LOST}");
             continue;
         };
         let runtime = seat.runtime.clone();
@@ -102,7 +105,7 @@ pub async fn serve<H: Handler>(
             let stream = match TcpStream::from_std(stream) {
                 Ok(stream) => stream,
                 Err(error) => {
-                    return warn!(%peer, %error, "a connection was lost on the way to its thread; its client has to connect again");
+                    return warn!(%peer, %error, "{LOST}");
                 }
             };
             select! {

@@ -167,7 +167,8 @@ pub struct Store {
     pub readers: Readers,
     /// Where it is.
     pub path: PathBuf,
-    /// The file, for syncs beside SQLite's. Closed last: that drops the locks that SQLite has on it.
+    /// The file, for syncs beside SQLite's. To close it drops the locks that SQLite has on it, so it stands behind the
+    /// writer and the readers. A read that outlives them has those on `-shm`, which keep others from taking the WAL.
     _file: Arc<File>,
     /// Keeps the file from being swapped as long as it is open.
     _shared: File,

@@ -84,21 +84,24 @@ impl Drop for Mover {
     }
 }
 
-/// Copies what is in the WAL, then what came meanwhile, and so on until that is little, or hardly less than it was before.
+/// Copies what is in the WAL, then what came meanwhile, and so on until that is little, or not half of what it was before.
 /// SQLite syncs the file only where it comes to the end of the WAL, which grows: without a sync after each part all would
 /// be left to the writer.
 fn copy(connection: &Connection, file: &File) {
     let (mut last, mut most) = (0, i64::MAX);
     while let Some(Moved { pages, .. }) = checkpoint(connection, "PASSIVE", Duration::ZERO) {
         let copied = pages - last;
-        if copied <= LITTLE || copied > most {
+        if copied <= LITTLE {
             break;
         }
         if let Err(error) = file.sync_data() {
-            // Nothing rests on it: SQLite's own sync has to succeed before the WAL begins anew.
-            tracing::debug!(%error, "the database was not synced ahead");
+            tracing::warn!(%error, "the disk fails; the database was not synced and the WAL is kept for now");
+            break;
         }
-        (last, most) = (pages, copied / 4 * 3);
+        if copied > most {
+            break;
+        }
+        (last, most) = (pages, copied / 2);
     }
 }
 
@@ -111,7 +114,9 @@ pub(super) fn move_all(
     patience: Duration,
 ) -> bool {
     // In two steps: who reads from then on needs nothing that is in the WAL, and does not hold it back.
-    checkpoint(connection, "PASSIVE", Duration::ZERO);
+    if checkpoint(connection, "PASSIVE", Duration::ZERO).is_none() {
+        return false;
+    }
     outdate();
     checkpoint(connection, mode, patience).is_some_and(|moved| moved.all)
 }

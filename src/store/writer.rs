@@ -171,13 +171,15 @@ impl Writer {
             committed: committed.clone(),
             unable: Arc::clone(&unable),
         };
-        let mover = Mover::start(other, file)?;
+        let mover = Mover::start(other, Arc::clone(&file))?;
         let (living, alive) = watch::channel(());
         let load = Load::default();
         let measured = load.clone();
         let thread = std::thread::Builder::new()
             .name("writer".into())
             .spawn(move || {
+                // The file is closed after the connection: that drops the locks that SQLite has on it.
+                let (_file, connection) = (file, connection);
                 let _living = living;
                 work(&connection, mover, &receiver, batch_time, &measured, &told);
             })

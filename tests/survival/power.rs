@@ -11,6 +11,8 @@ use crate::truth::Truth;
 
 /// What a disk writes whole or not at all.
 const SECTOR: usize = 512;
+/// Bytes of a WAL from which on the appliance moves it into the file while it goes on.
+const MOVED: u64 = 4000 * 4096;
 
 fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -34,8 +36,15 @@ async fn acknowledged_is_on_the_disk_when_the_power_goes() {
     let mut truth = Truth::default();
     for round in 0..rounds {
         let traffic = Traffic::start(&app, &format!("r{round}"), &mut chance);
-        traffic.answered(1 + chance.below(150) as usize).await;
+        let moves = round % 5 == 4;
+        let answers = match moves {
+            true => 1000,
+            false => 1 + chance.below(150) as usize,
+        };
+        traffic.answered(answers).await;
         app.kill();
+        let wal = std::fs::metadata(beside(&database, "-wal")).unwrap().len();
+        assert!(!moves || wal > MOVED, "a WAL of {wal} bytes was not moved");
         all.append(&mut traffic.ended().await);
         lose_power(&database, &mut chance);
         app.resume_with(|command| shim.under(command));

@@ -231,7 +231,7 @@ impl Forwarder {
         failing: &mut Option<String>,
     ) -> Result<(), Interrupted> {
         let from = directory.forwarded(&self.name)?;
-        while directory.audit_after(from, 1).await?.is_empty() {
+        while directory.audit_after(from, 1)?.is_empty() {
             sleep(POLL).await;
         }
         let session = session.insert(Session {
@@ -242,7 +242,7 @@ impl Forwarder {
             proven: false,
         });
         loop {
-            let rows = directory.audit_after(session.sent, BATCH).await?;
+            let rows = directory.audit_after(session.sent, BATCH)?;
             if let Some(last) = rows.last() {
                 session.doubtful.push_back((Instant::now(), session.sent));
                 let messages = rows

@@ -124,7 +124,6 @@ impl Job for Gate {
 struct File {
     writer: Writer,
     path: PathBuf,
-    _file: Arc<std::fs::File>,
     _root: TempDir,
 }
 
@@ -144,11 +143,9 @@ impl File {
         let connection = super::super::open::writable(&path).unwrap();
         let other = super::super::open::unverified(&path).unwrap();
         let file = Arc::new(std::fs::File::open(&path).unwrap());
-        let synced = Arc::clone(&file);
         Self {
-            writer: Writer::start(connection, other, synced, batch_time, || {}).unwrap(),
+            writer: Writer::start(connection, other, file, batch_time, || {}).unwrap(),
             path,
-            _file: file,
             _root: root,
         }
     }
