@@ -181,7 +181,9 @@ impl Store {
         let connection = open::writable(path)?;
         let readers = Readers::new(path);
         let other = open::unverified(path)?;
-        let file = Arc::new(File::open(path).map_err(|error| Error::file(path, error))?);
+        // As SQLite opens it, so that it can be synced wherever SQLite's can.
+        let file = File::options().read(true).write(true).open(path);
+        let file = Arc::new(file.map_err(|error| Error::file(path, error))?);
         let (synced, outdate) = (Arc::clone(&file), readers.outdate());
         let writer = Writer::start(connection, other, synced, writer::BATCH_TIME, outdate)?;
         Ok(Self {

@@ -1,6 +1,10 @@
 //! The way of the WAL into the file. What is in a full WAL a thread of its own copies, and syncs, while the writer goes on;
 //! what is left then the writer moves itself, between two transactions: SQLite syncs the file, and the WAL begins anew.
 //!
+//! SQLite counts pages as copied before the file is synced, and does not copy them again in this run, even if the sync says
+//! that the disk has lost them. So after such a sync nothing is moved any more, and the WAL stays, which is synced: the next
+//! start copies all of it.
+//!
 //! Checkpoints beside a writer need SQLite 3.51.3, which mended that one of them could let the WAL begin anew too early
 //! (<https://sqlite.org/wal.html>, "The WAL-Reset Bug"). The one that is built in is newer.
 
@@ -10,6 +14,7 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Row};
 
 use super::{Error, open::BUSY};
@@ -21,8 +26,10 @@ const LITTLE: i64 = 256;
 pub(super) struct Mover {
     /// None once it shall end.
     begin: Option<Sender<()>>,
-    ended: Receiver<()>,
+    /// Whether what it copied is synced.
+    ended: Receiver<bool>,
     at_work: bool,
+    lost: bool,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -35,8 +42,11 @@ impl Mover {
             .name("wal".into())
             .spawn(move || {
                 for () in begun {
-                    copy(&connection, &file);
-                    if end.send(()).is_err() {
+                    let synced = copy(&connection, &file);
+                    if !synced {
+                        keep(&connection);
+                    }
+                    if end.send(synced).is_err() {
                         break;
                     }
                 }
@@ -46,6 +56,7 @@ impl Mover {
             begin: Some(begin),
             ended,
             at_work: false,
+            lost: false,
             thread: Some(thread),
         })
     }
@@ -59,17 +70,21 @@ impl Mover {
 
     /// Whether it has copied what it could since it began; it is waited for if `wait`. Says so once.
     pub(super) fn has_ended(&mut self, wait: bool) -> bool {
-        let ended = match (self.at_work, wait) {
-            (false, _) => false,
-            (true, true) => {
-                // An error tells that it has ended, too.
-                let _ = self.ended.recv();
-                true
-            }
-            (true, false) => self.ended.try_recv() != Err(TryRecvError::Empty),
+        let synced = match (self.at_work, wait) {
+            (false, _) => Err(TryRecvError::Empty),
+            (true, true) => self.ended.recv().map_err(|_| TryRecvError::Disconnected),
+            (true, false) => self.ended.try_recv(),
         };
+        // That nobody is there to tell means that it has ended, too.
+        let ended = synced != Err(TryRecvError::Empty);
+        self.lost |= synced == Ok(false);
         self.at_work &= !ended;
         ended
+    }
+
+    /// Whether the disk may have lost what it copied: nothing may be moved any more.
+    pub(super) fn has_lost(&self) -> bool {
+        self.lost
     }
 }
 
@@ -86,22 +101,27 @@ impl Drop for Mover {
 
 /// Copies what is in the WAL, then what came meanwhile, and so on until that is little, or not half of what it was before.
 /// SQLite syncs the file only where it comes to the end of the WAL, which grows: without a sync after each part all would
-/// be left to the writer.
-fn copy(connection: &Connection, file: &File) {
+/// be left to the writer. `false` if a sync failed.
+fn copy(connection: &Connection, file: &File) -> bool {
     let (mut last, mut most) = (0, i64::MAX);
     while let Some(Moved { pages, .. }) = checkpoint(connection, "PASSIVE", Duration::ZERO) {
+        if let Err(error) = file.sync_all() {
+            tracing::error!(%error, "the disk may have lost what was moved into the database; the next start moves it again");
+            return false;
+        }
         let copied = pages - last;
-        if copied <= LITTLE {
-            break;
-        }
-        if let Err(error) = file.sync_data() {
-            tracing::warn!(%error, "the disk fails; the database was not synced and the WAL is kept for now");
-            break;
-        }
-        if copied > most {
+        if copied <= LITTLE || copied > most {
             break;
         }
         (last, most) = (pages, copied / 2);
+    }
+    true
+}
+
+/// Has the WAL stay where it is when this connection closes.
+pub(super) fn keep(connection: &Connection) {
+    if let Err(error) = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true) {
+        tracing::error!(%error, "the WAL cannot be kept");
     }
 }
 

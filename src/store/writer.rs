@@ -315,12 +315,18 @@ fn work(
     let empty = |outdate| wal::move_all(connection, outdate, "TRUNCATE", Duration::ZERO);
     let mut waiting = VecDeque::new();
     loop {
+        if mover.has_lost() {
+            // It ends, and with it the server.
+            return wal::keep(connection);
+        }
         if waiting.is_empty() {
             match queue.recv_timeout(look.saturating_duration_since(Instant::now())) {
                 Ok(first) => waiting.push_back(first),
                 Err(RecvTimeoutError::Timeout) => {
                     // What it was to copy is moved here.
-                    mover.has_ended(false);
+                    if mover.has_ended(true) {
+                        continue;
+                    }
                     if wal::is_empty(connection) || empty(&told.outdate) {
                         full = WAL_PAGES;
                         (look, pause) = (Instant::now() + QUIET, RETRY);
@@ -348,7 +354,11 @@ fn work(
         }
         let pages = told.pages.load(Ordering::Relaxed);
         let wait = pages >= full.saturating_add(MEANWHILE);
-        if mover.has_ended(wait) || pages >= full && !mover.begin() {
+        let moved = mover.has_ended(wait);
+        if mover.has_lost() {
+            continue;
+        }
+        if moved || pages >= full && !mover.begin() {
             full = match wal::move_all(connection, &told.outdate, "RESTART", NEARLY) {
                 true => WAL_PAGES,
                 false => pages.max(full).saturating_add(WAL_PAGES / 4),
@@ -357,6 +367,10 @@ fn work(
             // It began anew by itself, or a command emptied it.
             full = WAL_PAGES;
         }
+    }
+    mover.has_ended(true);
+    if mover.has_lost() {
+        return wal::keep(connection);
     }
     drop(mover);
     for _ in 0..LAST_TRIES {

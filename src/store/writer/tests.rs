@@ -2,7 +2,7 @@
 //! failed commits, locks of others and callers that go away.
 
 use std::future::{Future, poll_fn};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::Poll;
 
@@ -134,6 +134,11 @@ impl File {
 
     /// The same, with transactions that take jobs for so long.
     fn with(batch_time: Duration) -> Self {
+        Self::synced(batch_time, |path| std::fs::File::open(path).unwrap())
+    }
+
+    /// The same, where what `file` opens is synced in the place of the database.
+    fn synced(batch_time: Duration, file: impl FnOnce(&Path) -> std::fs::File) -> Self {
         let root = TempDir::new().unwrap();
         let path = root.path().join("test.db");
         super::super::open::create(&path, |connection| {
@@ -142,7 +147,7 @@ impl File {
         .unwrap();
         let connection = super::super::open::writable(&path).unwrap();
         let other = super::super::open::unverified(&path).unwrap();
-        let file = Arc::new(std::fs::File::open(&path).unwrap());
+        let file = Arc::new(file(&path));
         Self {
             writer: Writer::start(connection, other, file, batch_time, || {}).unwrap(),
             path,
@@ -450,6 +455,28 @@ async fn the_end_of_the_thread_is_told() {
     let late = file.writer.submit(plain("after")).await;
     assert!(matches!(late, Err(Error::Closed)), "{late:?}");
     assert_eq!(file.names(), ["before"]);
+}
+
+#[tokio::test]
+async fn a_wal_whose_pages_the_disk_may_have_lost_stays_for_the_next_start() {
+    // What cannot be synced.
+    let file = File::synced(DEADLINE, |_| std::fs::File::open("/dev/null").unwrap());
+    let ended = begun(file.writer.ended()).await;
+    let large = |connection: &Connection| {
+        let sql = "WITH RECURSIVE row (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM row WHERE number < 5000)
+            INSERT INTO storage (name, enabled) SELECT number || hex(zeroblob(1000)), 1 FROM row";
+        connection.execute(sql, [])?;
+        Ok(())
+    };
+    file.writer.submit(job("last", large, fine)).await.unwrap();
+    tokio::time::timeout(DEADLINE, ended).await.unwrap();
+    file.writer.close();
+    let wal = file.wal().unwrap_or_default();
+    assert!(
+        wal > 4096 * u64::from(WAL_PAGES.unsigned_abs()),
+        "{wal} bytes"
+    );
+    assert_eq!(file.names().len(), 5001);
 }
 
 #[tokio::test]
