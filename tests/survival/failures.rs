@@ -47,6 +47,23 @@ async fn a_disk_that_fails_costs_nothing_acknowledged() {
     Truth::default().holds(&app, &acknowledged);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_disk_lost_of_a_moved_wal_is_moved_again_by_the_next_start() {
+    let mut chance = Chance::seeded("moving");
+    let shim = Shim::new(Orders {
+        sync_error: EIO,
+        moving: true,
+        ..Orders::default()
+    });
+    let mut app = TestApp::on(Home::new(), |command| shim.under(command));
+    let traffic = Traffic::start(&app, "m", &mut chance);
+    let ended = tokio::task::block_in_place(|| app.wait());
+    assert_eq!(ended.code(), Some(1));
+    let acknowledged = traffic.ended().await;
+    app.resume();
+    Truth::default().holds(&app, &acknowledged);
+}
+
 /// The status of a probe of the admin listener.
 async fn probe(app: &TestApp, path: &str) -> u16 {
     let admin = app.admin_client();

@@ -25,6 +25,8 @@ pub struct Orders {
     pub keep: bool,
     /// Seconds by which the clock is moved.
     pub clock: i64,
+    /// Whether those fsyncs fail that follow what was moved from the WAL into the database, or all others.
+    pub moving: bool,
 }
 
 /// The way to tell one server's shim.
@@ -50,6 +52,7 @@ impl Shim {
             bytes.extend(word.to_ne_bytes());
         }
         bytes.extend(orders.clock.to_ne_bytes());
+        bytes.extend(i32::from(orders.moving).to_ne_bytes());
         // What lets fewer writes pass must be there before what makes them fail, and one write is not always one step.
         self.control.write_all_at(&bytes[8..], 8).unwrap();
         self.control.write_all_at(&bytes[..8], 0).unwrap();
