@@ -323,7 +323,7 @@ fn work(
             match queue.recv_timeout(look.saturating_duration_since(Instant::now())) {
                 Ok(first) => waiting.push_back(first),
                 Err(RecvTimeoutError::Timeout) => {
-                    // What it was to copy is moved here.
+                    // Two would be in each other's way. What it leaves is moved here, in the next round.
                     if mover.has_ended(true) {
                         continue;
                     }

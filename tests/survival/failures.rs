@@ -55,11 +55,17 @@ async fn what_a_disk_lost_of_a_moved_wal_is_moved_again_by_the_next_start() {
         moving: true,
         ..Orders::default()
     });
-    let mut app = TestApp::on(Home::new(), |command| shim.under(command));
+    let home = Home::new();
+    let database = home.database();
+    let before = std::fs::read(&database).unwrap();
+    let mut app = TestApp::on(home, |command| shim.under(command));
     let traffic = Traffic::start(&app, "m", &mut chance);
     let ended = tokio::task::block_in_place(|| app.wait());
     assert_eq!(ended.code(), Some(1));
     let acknowledged = traffic.ended().await;
+    // All that was moved is lost.
+    assert_ne!(std::fs::read(&database).unwrap(), before);
+    std::fs::write(&database, before).unwrap();
     app.resume();
     Truth::default().holds(&app, &acknowledged);
 }
