@@ -53,19 +53,22 @@ async fn what_a_disk_lost_of_a_moved_wal_is_moved_again_by_the_next_start() {
     let shim = Shim::new(Orders {
         sync_error: EIO,
         moving: true,
+        keep: true,
         ..Orders::default()
     });
     let home = Home::new();
     let database = home.database();
-    let before = std::fs::read(&database).unwrap();
+    let synced = database.with_extension("db.synced");
+    std::fs::copy(&database, &synced).unwrap();
     let mut app = TestApp::on(home, |command| shim.under(command));
     let traffic = Traffic::start(&app, "m", &mut chance);
     let ended = tokio::task::block_in_place(|| app.wait());
     assert_eq!(ended.code(), Some(1));
     let acknowledged = traffic.ended().await;
-    // All that was moved is lost.
-    assert_ne!(std::fs::read(&database).unwrap(), before);
-    std::fs::write(&database, before).unwrap();
+    // All is lost that was moved and not synced.
+    let moved = std::fs::read(&database).unwrap();
+    assert_ne!(std::fs::read(&synced).unwrap(), moved);
+    std::fs::copy(&synced, &database).unwrap();
     app.resume();
     Truth::default().holds(&app, &acknowledged);
 }
