@@ -16,6 +16,9 @@ use tokio::sync::oneshot;
 const MOST: usize = 16;
 /// Threads on which what takes long may run at the same time, for each of them.
 const BLOCKING: usize = 32;
+/// How long such a thread stays when it has nothing to do. What it took memory for, others give back, which then stays with
+/// the thread until its end: with ten seconds, as is usual, there were ten of them that each kept what a bulk request takes.
+const IDLE: Duration = Duration::from_millis(20);
 /// How long is waited for their end: for what runs there at that moment, and what was left on threads of its own.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -71,8 +74,11 @@ impl Thread {
         let (tell, told) = mpsc::channel();
         let work = move || {
             let _ending = ending;
-            let mut runtime = Builder::new_current_thread();
-            let runtime = runtime.enable_all().max_blocking_threads(BLOCKING).build();
+            let runtime = Builder::new_current_thread()
+                .enable_all()
+                .max_blocking_threads(BLOCKING)
+                .thread_keep_alive(IDLE)
+                .build();
             let runtime = match runtime {
                 Ok(runtime) => runtime,
                 Err(error) => return drop(tell.send(Err(error))),

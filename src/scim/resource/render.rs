@@ -236,32 +236,22 @@ fn behind_text(mut json: &[u8]) -> Option<&[u8]> {
 /// value left out. Attributes of an extension stand as `urn:name`.
 pub fn changes(old: &Object, new: &Object) -> Object {
     let mut changes = Object::new();
-    for name in union(old, new) {
-        match (old.get(name), new.get(name)) {
-            (old, new) if old == new => {}
-            (old, new) if is_urn(name) => {
-                let empty = Object::new();
-                let old = old.and_then(Value::as_object).unwrap_or(&empty);
-                let new = new.and_then(Value::as_object).unwrap_or(&empty);
-                for inner in union(old, new) {
-                    note(
-                        &mut changes,
-                        format!("{name}:{inner}"),
-                        old.get(inner),
-                        new.get(inner),
-                    );
-                }
+    let empty = Object::new();
+    for (name, old, new) in differing(old, new) {
+        if is_urn(name) {
+            let [old, new] =
+                [old, new].map(|side| side.and_then(Value::as_object).unwrap_or(&empty));
+            for (inner, old, new) in differing(old, new) {
+                note(&mut changes, format!("{name}:{inner}"), old, new);
             }
-            (old, new) => note(&mut changes, name.to_owned(), old, new),
+        } else {
+            note(&mut changes, name.to_owned(), old, new);
         }
     }
     changes
 }
 
 fn note(changes: &mut Object, name: String, old: Option<&Value>, new: Option<&Value>) {
-    if old == new {
-        return;
-    }
     let sides = [("old", old), ("new", new)]
         .into_iter()
         .filter_map(|(side, value)| Some((side.to_owned(), value?.clone())))
@@ -269,11 +259,30 @@ fn note(changes: &mut Object, name: String, old: Option<&Value>, new: Option<&Va
     changes.insert(name, Value::Object(sides));
 }
 
-/// The keys of both, those of `old` first.
-fn union<'a>(old: &'a Object, new: &'a Object) -> impl Iterator<Item = &'a str> {
-    old.keys()
-        .chain(new.keys().filter(|name| !old.contains_key(*name)))
-        .map(String::as_str)
+/// The members that differ, with their values on both sides: those of `old` first.
+fn differing<'a>(
+    old: &'a Object,
+    new: &'a Object,
+) -> impl Iterator<Item = (&'a str, Option<&'a Value>, Option<&'a Value>)> {
+    let kept = beside(old, new).map(|(name, old, new)| (name, Some(old), new));
+    let added = beside(new, old).filter(|(_, _, old)| old.is_none());
+    kept.chain(added.map(|(name, new, old)| (name, old, Some(new))))
+        .filter(|(_, old, new)| old != new)
+}
+
+/// Each member of `one` beside what `other` has under its name: mostly in the same place, where nothing is looked up.
+fn beside<'a>(
+    one: &'a Object,
+    other: &'a Object,
+) -> impl Iterator<Item = (&'a str, &'a Value, Option<&'a Value>)> {
+    let mut places = other.iter();
+    one.iter().map(move |(name, value)| {
+        let there = match places.next() {
+            Some((here, value)) if here == name => Some(value),
+            _ => other.get(name),
+        };
+        (name.as_str(), value, there)
+    })
 }
 
 /// Among the keys of what is stored, only an extension's has a colon.
