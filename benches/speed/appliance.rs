@@ -80,15 +80,14 @@ impl Server {
         Duration::from_millis(ticks * 1000 / TICKS)
     }
 
-    /// Resident memory of the process in MiB.
-    pub fn resident_mib(&self) -> f64 {
+    /// Resident memory of the process in MiB: now, and at the most so far.
+    pub fn resident_mib(&self) -> [f64; 2] {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS:"))
-            .unwrap();
-        let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-        kib / 1024.0
+        ["VmRSS:", "VmHWM:"].map(|name| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let kib = line.unwrap().split_whitespace().next().unwrap();
+            kib.parse::<f64>().unwrap() / 1024.0
+        })
     }
 }
 

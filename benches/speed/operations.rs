@@ -104,12 +104,10 @@ impl Run {
             );
         }
         self.know_ids();
-        let (memory, bytes) = (
-            self.server.resident_mib(),
-            self.appliance.bytes() - self.empty,
-        );
+        let bytes = self.appliance.bytes() - self.empty;
         println!(
-            "memory {memory:.0} MiB, {} bytes of disk a person",
+            "{}, {} bytes of disk a person",
+            self.memory(),
             bytes / people.max(1) as u64
         );
         self.server = self.appliance.serve_again(&mut self.server);
@@ -149,7 +147,13 @@ impl Run {
             self.groups(connections).await;
             self.cycle(connections).await;
         }
-        println!("memory {:.0} MiB", self.server.resident_mib());
+        println!("{}", self.memory());
+    }
+
+    /// What the server takes, in words.
+    fn memory(&self) -> String {
+        let [now, most] = self.server.resident_mib();
+        format!("memory {now:.0} MiB, {most:.0} at the most")
     }
 
     /// Measures what single requests feel of large ones.

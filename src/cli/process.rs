@@ -1,6 +1,8 @@
-//! What a server asks of the system for its process: to live on where a file may not grow, and descriptors enough.
+//! What a server asks of the system for its process: to live on where a file may not grow, memory in small pieces, and
+//! descriptors enough.
 
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
+use rustix::thread::disable_transparent_huge_pages;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::server::limits::Limits;
@@ -14,6 +16,12 @@ const OWN: usize = 192;
 pub fn survive_full_files() -> std::io::Result<()> {
     // The handler stays when the stream is gone.
     signal(SignalKind::from_raw(Signal::XFSZ.as_raw())).map(drop)
+}
+
+/// Has the system give no huge pages, which some do unasked: two megabytes for the first byte that is used. A system that
+/// does not know of them gives none.
+pub fn refuse_huge_pages() {
+    let _ = disable_transparent_huge_pages(true);
 }
 
 /// Takes all descriptors that the system allows, and `limits` with no more connections than they are enough for: each

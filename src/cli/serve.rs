@@ -88,6 +88,7 @@ pub fn serve(
 ) -> anyhow::Result<()> {
     // First of all: no thread may be there yet.
     let sockets = Sockets::take()?;
+    process::refuse_huge_pages();
     let _log = log::start(config.log)?;
     for stray in config::strays() {
         tracing::warn!("{stray}");

@@ -16,8 +16,8 @@ use tokio::sync::oneshot;
 const MOST: usize = 16;
 /// Threads on which what takes long may run at the same time, for each of them.
 const BLOCKING: usize = 32;
-/// How long such a thread stays when it has nothing to do. What it took memory for, others give back, which then stays with
-/// the thread until its end: with ten seconds, as is usual, there were ten of them that each kept what a bulk request takes.
+/// How long such a thread stays when it has nothing to do. What it allocated is freed by other threads, but stays its own
+/// until it ends: with ten seconds, as is usual, ten of them each kept what a bulk request takes.
 const IDLE: Duration = Duration::from_millis(20);
 /// How long is waited for their end: for what runs there at that moment, and what was left on threads of its own.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -138,5 +138,21 @@ mod tests {
         drop(seats.remove(0).runtime.spawn(task));
         drop(threads);
         assert_eq!(Arc::strong_count(&held), 1, "what ran there has ended");
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_has_nothing_to_do_ends() {
+        let threads = Threads::start().unwrap();
+        let seat = threads.seat().unwrap();
+        // "PID/task/TID".
+        let itself = || std::fs::read_link("/proc/thread-self").unwrap();
+        let thread = seat.runtime.spawn_blocking(itself).await.unwrap();
+        let thread = std::path::Path::new("/proc").join(thread);
+        let began = std::time::Instant::now();
+        while thread.exists() {
+            let gone = began.elapsed() < Duration::from_secs(5);
+            assert!(gone, "it stays, and what it took with it");
+            tokio::time::sleep(IDLE).await;
+        }
     }
 }

@@ -214,6 +214,14 @@ async fn one_connection_has_more_requests_than_streams() {
     assert_eq!(app.client.get("/Users").await.total(), 50);
 }
 
+/// Also on a system that gives them unasked.
+#[test]
+fn it_takes_no_huge_pages() {
+    let app = TestApp::start();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", app.pid())).unwrap();
+    assert!(status.contains("\nTHP_enabled:\t0\n"), "{status}");
+}
+
 #[tokio::test]
 async fn files_that_run_out_come_back() {
     let app = TestApp::start();

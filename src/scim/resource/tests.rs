@@ -501,6 +501,63 @@ fn value() -> impl Strategy<Value = Value> {
     })
 }
 
+proptest! {
+    /// And in that order, which is that of the audit's text.
+    #[test]
+    fn changes_are_found_wherever_members_stand(
+        kept in prop::collection::vec((name(), value()), 0..6),
+        old in prop::collection::vec((name(), value()), 0..3),
+        new in prop::collection::vec((name(), value()), 0..3),
+        at in 0..6_usize,
+        turned in any::<bool>(),
+    ) {
+        let (mut before, mut after) = (kept.clone(), kept);
+        before.splice(at.min(before.len()).., old);
+        after.splice(..at.min(after.len()), new);
+        if turned {
+            after.reverse();
+        }
+        let [before, after]: [Object; 2] = [before, after].map(|members| members.into_iter().collect());
+        prop_assert_eq!(
+            serde_json::to_string(&changes(&before, &after)).unwrap(),
+            serde_json::to_string(&looked_up(&before, &after)).unwrap()
+        );
+    }
+}
+
+/// The same as `changes`, each name looked up on both sides.
+fn looked_up(old: &Object, new: &Object) -> Object {
+    fn names(old: &Object, new: &Object) -> Vec<String> {
+        let added = new.keys().filter(|name| !old.contains_key(*name));
+        old.keys().chain(added).cloned().collect()
+    }
+    let mut found = Object::new();
+    let mut note = |name: String, old: Option<&Value>, new: Option<&Value>| {
+        let mut sides = Object::new();
+        old.map(|old| sides.insert("old".to_owned(), old.clone()));
+        new.map(|new| sides.insert("new".to_owned(), new.clone()));
+        if old != new {
+            found.insert(name, sides.into());
+        }
+    };
+    for name in names(old, new) {
+        let (old, new) = (old.get(&name), new.get(&name));
+        if name.contains(':') && old != new {
+            let inside = |side: Option<&Value>| side.and_then(Value::as_object).cloned();
+            let (old, new) = (
+                inside(old).unwrap_or_default(),
+                inside(new).unwrap_or_default(),
+            );
+            for inner in names(&old, &new) {
+                note(format!("{name}:{inner}"), old.get(&inner), new.get(&inner));
+            }
+        } else {
+            note(name, old, new);
+        }
+    }
+    found
+}
+
 #[test]
 fn changes_have_two_sides() {
     let old = json!({"userName": "u", "title": "a", "nickName": "n", ENTERPRISE_URN: {"department": "d", "division": "x"}});
