@@ -17,7 +17,7 @@ const MOST: usize = 16;
 /// Threads on which what takes long may run at the same time, for each of them.
 const BLOCKING: usize = 32;
 /// How long such a thread stays when it has nothing to do. What it allocated is freed by other threads, but stays its own
-/// until it ends: with ten seconds, as is usual, ten of them each kept what a bulk request takes.
+/// until it ends: with tokio's ten seconds, ten of them each kept what a bulk request takes.
 const IDLE: Duration = Duration::from_millis(20);
 /// How long is waited for their end: for what runs there at that moment, and what was left on threads of its own.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -150,8 +150,8 @@ mod tests {
         let thread = std::path::Path::new("/proc").join(thread);
         let began = std::time::Instant::now();
         while thread.exists() {
-            let gone = began.elapsed() < Duration::from_secs(5);
-            assert!(gone, "it stays, and what it took with it");
+            let patient = began.elapsed() < Duration::from_secs(5);
+            assert!(patient, "it stays, and what it allocated with it");
             tokio::time::sleep(IDLE).await;
         }
     }
