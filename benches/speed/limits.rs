@@ -105,6 +105,7 @@ pub fn bare_writer(appliance: &Appliance, copy: &Path, batch: usize) -> f64 {
         for change in some {
             write(&connection, change);
         }
+        note(&connection, some);
         connection.execute_batch("COMMIT").unwrap();
         written += some.len();
         if started.elapsed() > TIME {
@@ -191,13 +192,14 @@ fn members(appliance: &Appliance, copy: &Connection) -> Vec<(&'static str, [i64;
         .collect()
 }
 
+fn put(connection: &Connection, table: &str, row: &[Value]) {
+    let places = vec!["?"; row.len()].join(", ");
+    let sql = format!("INSERT INTO {table} VALUES ({places})");
+    let mut statement = connection.prepare_cached(&sql).unwrap();
+    statement.execute(params_from_iter(row)).unwrap();
+}
+
 fn write(connection: &Connection, change: &Change) {
-    let put = |table: &str, row: &[Value]| {
-        let places = vec!["?"; row.len()].join(", ");
-        let sql = format!("INSERT INTO {table} VALUES ({places})");
-        let mut statement = connection.prepare_cached(&sql).unwrap();
-        statement.execute(params_from_iter(row)).unwrap();
-    };
     let update = format!(
         "UPDATE {} SET resource = ?2, modified = ?3, version = version + 1 WHERE seq = ?1",
         change.table
@@ -207,9 +209,9 @@ fn write(connection: &Connection, change: &Change) {
         .execute((&change.row[0], &change.row[2], change.row.last()))
         .unwrap();
     if present == 0 {
-        put(change.table, &change.row);
+        put(connection, change.table, &change.row);
         for email in &change.emails {
-            put("user_email", email);
+            put(connection, "user_email", email);
         }
     }
     if let Some((sql, row)) = change.member {
@@ -219,13 +221,22 @@ fn write(connection: &Connection, change: &Change) {
             .execute(row)
             .unwrap();
     }
-    put("audit", &change.audit);
-    for row in &change.about {
-        put("audit_about", row);
+}
+
+/// The audit rows of a batch, what they are found by, and the head, as the appliance writes them: once, at the end.
+fn note(connection: &Connection, batch: &[Change]) {
+    for change in batch {
+        put(connection, "audit", &change.audit);
     }
+    for row in batch.iter().flat_map(|change| &change.about) {
+        put(connection, "audit_about", row);
+    }
+    let Some(Change { audit: last, .. }) = batch.last() else {
+        return;
+    };
     connection
         .prepare_cached("UPDATE appliance SET audit_seq = ?1, audit_hash = ?2")
         .unwrap()
-        .execute((&change.audit[0], change.audit.last()))
+        .execute((&last[0], last.last()))
         .unwrap();
 }

@@ -81,6 +81,7 @@ impl World {
             let author = users::Author {
                 actor: "test",
                 reason: "a test",
+                row: 1,
             };
             user.seq = users::insert(&connection, &user, text(&user.resource), author)?.seq;
             people.push(user);

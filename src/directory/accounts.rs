@@ -171,6 +171,7 @@ impl Directory {
             let author = Author {
                 actor: &entry.actor,
                 reason: act.event().reason(),
+                row: entry.seq,
             };
             let text = store::text::object(&user.resource)?;
             users::update(connection, &user, text, Touched::COLUMNS, author)?;

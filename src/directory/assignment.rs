@@ -157,6 +157,7 @@ pub(super) fn assign(
     let author = Author {
         actor: &entry.actor,
         reason: "",
+        row: entry.seq,
     };
     let text = store::text::object(&user.resource)?;
     users::update(connection, &user, text, Touched::COLUMNS, author)?;

@@ -10,8 +10,8 @@ use rusqlite::Connection;
 use super::secret::masked;
 use super::{Clock, Directory, Refusal, administrator};
 use crate::scim::Object;
-use crate::store::audit::{self, Row};
 pub use crate::store::audit::{Recorded, Verdict};
+use crate::store::audit::{Row, Tail};
 use crate::store::users::User;
 use crate::store::{self, accounts, writer::Job};
 
@@ -119,6 +119,10 @@ pub struct Entry {
     account: Option<String>,
     /// Who asks. The directory knows it once the change is made.
     pub(super) actor: Arc<str>,
+    /// The number that the row of the change has, once it is made.
+    pub(super) seq: i64,
+    /// Whether the change reads the audit: then the rows of those before it are there.
+    pub(super) reads_audit: bool,
 }
 
 impl Entry {
@@ -137,6 +141,8 @@ impl Entry {
             mapping: None,
             account: None,
             actor: "".into(),
+            seq: 0,
+            reads_audit: false,
         }
     }
 
@@ -267,17 +273,26 @@ where
     type Done = T;
     type Refused = Refusal;
 
-    fn apply(&mut self, connection: &Connection) -> Result<T, Refusal> {
+    fn apply(&mut self, connection: &Connection, tail: &mut Tail) -> Result<T, Refusal> {
         let change = self.change.take().ok_or(store::Error::Closed)?;
         let now = (self.clock)();
+        if self.entry.reads_audit {
+            tail.write(connection)?;
+        }
+        self.entry.seq = tail.next(connection)?;
         let done = change(connection, &mut self.entry, now)?;
         let row = self.entry.row(now, &self.origin);
-        audit::append(connection, &row)?;
+        tail.append(connection, &row)?;
         self.origin.outcome.tell(row.verdict, &row.reason);
         Ok(done)
     }
 
-    fn refused(&mut self, connection: &Connection, why: &Refusal) -> Result<(), store::Error> {
+    fn refused(
+        &mut self,
+        connection: &Connection,
+        tail: &mut Tail,
+        why: &Refusal,
+    ) -> Result<(), store::Error> {
         self.entry.changes = None;
         self.entry.account = None;
         self.entry.reasons.insert(0, why.to_string());
@@ -288,7 +303,7 @@ where
             500.. => Verdict::Failed,
             _ => Verdict::Refused,
         };
-        audit::append(connection, &row)?;
+        tail.append(connection, &row)?;
         self.origin.outcome.tell(row.verdict, &row.reason);
         Ok(())
     }

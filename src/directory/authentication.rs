@@ -22,6 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::secret::Presented;
 use super::throttle::Slowed;
 use super::{Directory, Refusal};
+use crate::store::audit::Tail;
 use crate::store::tokens::{self as table, Scope, Token};
 use crate::store::{self, writer::Job};
 
@@ -338,13 +339,18 @@ impl Job for Used {
     type Done = ();
     type Refused = store::Error;
 
-    fn apply(&mut self, connection: &Connection) -> Result<(), store::Error> {
+    fn apply(&mut self, connection: &Connection, _: &mut Tail) -> Result<(), store::Error> {
         self.0
             .iter()
             .try_for_each(|(id, at)| table::used(connection, id, *at))
     }
 
-    fn refused(&mut self, _: &Connection, _: &store::Error) -> Result<(), store::Error> {
+    fn refused(
+        &mut self,
+        _: &Connection,
+        _: &mut Tail,
+        _: &store::Error,
+    ) -> Result<(), store::Error> {
         Ok(())
     }
 }

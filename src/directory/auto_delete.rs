@@ -11,6 +11,7 @@ use super::audit::{Entry, Origin, Verdict};
 use super::deletion::remove;
 use super::paging::{Filling, Page, Span};
 use super::{Directory, Refusal, many};
+use crate::store::audit::Tail;
 use crate::store::life::{self, Signs};
 use crate::store::writer::Job;
 use crate::store::{self, accounts, text};
@@ -93,11 +94,20 @@ impl Job for Leapt {
     type Done = ();
     type Refused = store::Error;
 
-    fn apply(&mut self, connection: &rusqlite::Connection) -> Result<(), store::Error> {
+    fn apply(
+        &mut self,
+        connection: &rusqlite::Connection,
+        _: &mut Tail,
+    ) -> Result<(), store::Error> {
         life::note_leap(connection, self.0)
     }
 
-    fn refused(&mut self, _: &rusqlite::Connection, _: &store::Error) -> Result<(), store::Error> {
+    fn refused(
+        &mut self,
+        _: &rusqlite::Connection,
+        _: &mut Tail,
+        _: &store::Error,
+    ) -> Result<(), store::Error> {
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use rusqlite::Connection;
 use super::audit::Recorded;
 use super::paging::{Filling, Span};
 use super::{Directory, Refusal};
+use crate::store::audit::Tail;
 use crate::store::writer::Job;
 use crate::store::{self, audit::select, forwarding};
 
@@ -46,11 +47,16 @@ impl Job for Received {
     type Done = ();
     type Refused = store::Error;
 
-    fn apply(&mut self, connection: &Connection) -> Result<(), store::Error> {
+    fn apply(&mut self, connection: &Connection, _: &mut Tail) -> Result<(), store::Error> {
         forwarding::note(connection, &self.destination, self.seq)
     }
 
-    fn refused(&mut self, _: &Connection, _: &store::Error) -> Result<(), store::Error> {
+    fn refused(
+        &mut self,
+        _: &Connection,
+        _: &mut Tail,
+        _: &store::Error,
+    ) -> Result<(), store::Error> {
         Ok(())
     }
 }

@@ -61,6 +61,7 @@ use crate::scim::query::Projection;
 use crate::scim::resource::changes;
 use crate::scim::schema::{ResourceType, Schemas};
 use crate::scim::{Error, Object, ScimType};
+use crate::store::audit::Tail;
 use crate::store::writer::Job;
 use crate::store::{self, Store};
 use places::Seats;
@@ -256,11 +257,16 @@ impl Job for Nothing {
     type Done = ();
     type Refused = store::Error;
 
-    fn apply(&mut self, _: &Connection) -> Result<(), store::Error> {
+    fn apply(&mut self, _: &Connection, _: &mut Tail) -> Result<(), store::Error> {
         Ok(())
     }
 
-    fn refused(&mut self, _: &Connection, _: &store::Error) -> Result<(), store::Error> {
+    fn refused(
+        &mut self,
+        _: &Connection,
+        _: &mut Tail,
+        _: &store::Error,
+    ) -> Result<(), store::Error> {
         Ok(())
     }
 }

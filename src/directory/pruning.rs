@@ -37,7 +37,8 @@ impl Directory {
         before: Timestamp,
         days: u32,
     ) -> Result<u64, Refusal> {
-        let entry = Entry::new(PRUNE, 0).about("audit", None);
+        let mut entry = Entry::new(PRUNE, 0).about("audit", None);
+        entry.reads_audit = true;
         self.change(origin, entry, move |connection, entry, _| {
             let removed = chain::prune(connection, before, AT_ONCE)?.map_err(|fault| {
                 Refusal::Forbidden(format!(

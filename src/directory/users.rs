@@ -291,8 +291,11 @@ impl Change<'_> {
             created: self.now,
             modified: self.now,
         };
-        let actor = &self.entry.actor;
-        let author = Author { actor, reason };
+        let author = Author {
+            actor: &self.entry.actor,
+            reason,
+            row: self.entry.seq,
+        };
         let stored = users::insert(self.connection, &user, as_stored, author)?;
         self.entry.target_id = Some(user.id.clone());
         self.entry.changes = Some(resource::changes(&Object::new(), &user.resource));
@@ -377,6 +380,7 @@ impl Change<'_> {
         let author = Author {
             actor: &self.entry.actor,
             reason: event.reason(),
+            row: self.entry.seq,
         };
         let stored = users::update(self.connection, &user, as_stored, touched, author)?;
         self.entry

@@ -1,19 +1,22 @@
-//! How a row gets into `audit`, and the chain: the hash of a row covers all its columns and the hash of the row before
-//! it, so that no row can be altered or removed without a trace. How rows are read is in `select`, how the chain is
-//! computed again in `chain`.
+//! The rows of `audit`, and the chain: the hash of a row covers all its columns and the hash of the row before it, so that
+//! no row can be altered or removed without a trace. How rows get there is in `tail`, how they are read in `select`, how
+//! the chain is computed again in `chain`.
 
 mod about;
 pub mod chain;
 pub mod select;
+mod tail;
 
 use std::borrow::Cow;
 use std::io::Write;
+use std::ops::Range;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+pub use self::tail::{Mark, Tail};
 use super::text::{self, words};
 use super::{Error, open::optional};
 use crate::scim::Object;
@@ -149,89 +152,41 @@ pub fn head(connection: &Connection) -> Result<Link, Error> {
     })?)
 }
 
-/// Appends `row` to the chain and moves the head. Returns its sequence number.
+/// Appends `row` to the chain. Returns its sequence number.
 pub fn append(connection: &Connection, row: &Row<'_>) -> Result<i64, Error> {
-    let Link {
-        seq: last,
-        hash: prev_hash,
-    } = head(connection)?;
-    let seq = last + 1;
-    let at = text::instant(row.at);
-    let changes = row.changes.map(text::object).transpose()?;
-    let mapping = row.mapping.map(text::object).transpose()?;
-    let columns = [
-        Some(&*seq.to_string()),
-        Some(&at),
-        Some(row.request_id),
-        Some(row.actor),
-        Some(row.source),
-        Some(row.action),
-        row.target_type,
-        row.target_id.as_deref(),
-        row.target_name.as_deref(),
-        Some(row.verdict.as_str()),
-        Some(&row.status.to_string()),
-        row.scim_type,
-        Some(&row.reason),
-        changes.as_deref(),
-        mapping.as_deref(),
-        row.account,
-    ];
-    let columns = columns.map(|column| column.map(str::as_bytes));
-    let hash = chained(&prev_hash, columns.into_iter());
-    let inserted = connection
-        .prepare_cached(
-            "INSERT INTO audit (seq, at, request_id, actor, source, action, target_type, target_id, target_name, verdict,
-                 status, scim_type, reason, changes, mapping, account, prev_hash, hash)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )?
-        // By place: SQLite looks names up one by one, and there are many rows.
-        .execute(params![
-            seq,
-            at,
-            row.request_id,
-            row.actor,
-            row.source,
-            row.action,
-            row.target_type,
-            row.target_id,
-            row.target_name,
-            row.verdict,
-            row.status,
-            row.scim_type,
-            row.reason,
-            changes,
-            mapping,
-            row.account,
-            prev_hash,
-            hash,
-        ])?;
-    if inserted != 1 {
-        return Err(Error::Sqlite("the audit row was not taken".into()));
-    }
-    about::note(connection, seq, row)?;
-    connection
-        .prepare_cached("UPDATE appliance SET audit_seq = ?1, audit_hash = ?2")?
-        .execute((seq, &hash))?;
+    let mut tail = Tail::default();
+    let seq = tail.append(connection, row)?;
+    tail.write(connection)?;
     Ok(seq)
 }
 
-/// The hash of a row: SHA-256, in lower-case hex, over the hash of the row before and each column in the table's
-/// order. A column is written as its length in bytes in decimal, a colon and its bytes; a null as `-`. The lengths
-/// keep two different rows from having the same text.
-fn chained<'a>(prev_hash: &str, columns: impl Iterator<Item = Option<&'a [u8]>>) -> String {
-    let mut text = Vec::with_capacity(2048);
-    let mut add = |column: Option<&[u8]>| match column {
-        Some(bytes) => {
-            // Into memory: it cannot fail.
-            let _ = write!(text, "{}:", bytes.len());
-            text.extend_from_slice(bytes);
-        }
-        None => text.push(b'-'),
-    };
-    add(Some(prev_hash.as_bytes()));
-    columns.for_each(add);
-    hex(digest(&SHA256, &text).as_ref())
+/// The canonical text of a row: the hash of the row before and each column in the table's order. A column is written as
+/// its length in bytes in decimal, a colon and its bytes; a null as `-`. The lengths keep two different rows from having
+/// the same text.
+struct Canonical(Vec<u8>);
+
+impl Canonical {
+    fn new() -> Self {
+        Self(Vec::with_capacity(2048))
+    }
+
+    /// Adds a column, and says where in the text its bytes are.
+    fn add(&mut self, column: Option<&[u8]>) -> Option<Range<usize>> {
+        let Some(bytes) = column else {
+            self.0.push(b'-');
+            return None;
+        };
+        // Into memory: it cannot fail.
+        let _ = write!(self.0, "{}:", bytes.len());
+        let begin = self.0.len();
+        self.0.extend_from_slice(bytes);
+        Some(begin..self.0.len())
+    }
+
+    /// The hash of the row: SHA-256 in lower-case hex.
+    fn hash(&self) -> String {
+        hex(digest(&SHA256, &self.0).as_ref())
+    }
 }
 
 /// Bytes as lower-case hex.

@@ -326,6 +326,8 @@ pub struct Author<'a> {
     pub actor: &'a str,
     /// The reason, in a sentence.
     pub reason: &'a str,
+    /// The row of `audit` that tells of it.
+    pub row: i64,
 }
 
 /// Adds a user, whose resource is `text` as JSON, and gives the row that it has then, without what lists do not read.
@@ -344,7 +346,7 @@ pub fn insert(
              preserved_reason, removed)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22,
              ?23, ?24, CASE WHEN ?13 IS NOT NULL THEN ?25 END, CASE WHEN ?13 IS NOT NULL THEN ?26 END,
-             iif(?21, NULL, (SELECT audit_seq + 1 FROM appliance)))",
+             iif(?21, NULL, ?27))",
         user,
         &text,
         author,
@@ -417,7 +419,7 @@ fn update_columns(
                  WHEN ?13 IS NULL THEN NULL WHEN ?13 IS preserved_by THEN preserved_actor ELSE ?25 END,
              preserved_reason = CASE
                  WHEN ?13 IS NULL THEN NULL WHEN ?13 IS preserved_by THEN preserved_reason ELSE ?26 END,
-             removed = iif(?21, NULL, coalesce(removed, (SELECT audit_seq + 1 FROM appliance)))
+             removed = iif(?21, NULL, coalesce(removed, ?27))
          WHERE id = ?1",
         user,
         text,
@@ -463,6 +465,7 @@ fn write(
         text::instant(user.modified),
         author.actor,
         author.reason,
+        author.row,
     ])?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The writer thread: it owns the connection over which changes are made and commits in groups. It takes every job that
-//! waits, runs each in a SAVEPOINT of its own inside one transaction, commits once, and only then answers: many durable
-//! writes share one fsync, and no answer is sent before its COMMIT.
+//! waits, runs each in a SAVEPOINT of its own inside one transaction, writes their audit rows behind them, commits once, and
+//! only then answers: many durable writes share one fsync, and no answer is sent before its COMMIT.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -18,6 +18,7 @@ use rusqlite::hooks::Wal;
 use tokio::sync::{self, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::Error;
+use super::audit::Tail;
 use super::wal::{self, Mover};
 
 /// Jobs that share one transaction at the most: past this the fsync is paid and only latency grows.
@@ -47,17 +48,27 @@ pub trait Job: Send + 'static {
     /// What the caller gets when it was not made.
     type Refused: From<Error> + Send + 'static;
 
-    /// Makes the change. On `Err`, all that it wrote is rolled back.
-    fn apply(&mut self, connection: &Connection) -> Result<Self::Done, Self::Refused>;
+    /// Makes the change; its rows of the audit go to `tail`. On `Err`, all that it wrote is rolled back.
+    fn apply(
+        &mut self,
+        connection: &Connection,
+        tail: &mut Tail,
+    ) -> Result<Self::Done, Self::Refused>;
 
     /// Called after that rollback, to write what has to stand even so; it is committed like a change.
-    fn refused(&mut self, connection: &Connection, why: &Self::Refused) -> Result<(), Error>;
+    fn refused(
+        &mut self,
+        connection: &Connection,
+        tail: &mut Tail,
+        why: &Self::Refused,
+    ) -> Result<(), Error>;
 }
 
 /// A job with its type erased, on its way through the writer.
 trait Pending: Send {
     /// Runs it; an error is one of the whole transaction. Says what kept it from leaving even its refusal.
-    fn run(&mut self, connection: &Connection) -> Result<Result<(), Error>, Error>;
+    fn run(&mut self, connection: &Connection, tail: &mut Tail)
+    -> Result<Result<(), Error>, Error>;
     fn answer(self: Box<Self>, committed: Result<(), Error>);
 }
 
@@ -70,21 +81,30 @@ struct Waiting<J: Job> {
 }
 
 impl<J: Job> Pending for Waiting<J> {
-    fn run(&mut self, connection: &Connection) -> Result<Result<(), Error>, Error> {
+    fn run(
+        &mut self,
+        connection: &Connection,
+        tail: &mut Tail,
+    ) -> Result<Result<(), Error>, Error> {
         let mut left = Ok(());
         let statement = |sql| connection.prepare_cached(sql)?.execute([]);
+        let begun = tail.mark();
+        let back = |tail: &mut Tail| {
+            tail.back_to(begun);
+            statement("ROLLBACK TO job")
+        };
         // A panic is a bug in one job; the others in the batch and the writer go on without it.
         let panicked = || Error::Sqlite("a job panicked".into());
         statement("SAVEPOINT job")?;
         let job = &mut self.job;
-        self.outcome = catch_unwind(AssertUnwindSafe(|| job.apply(connection)))
+        self.outcome = catch_unwind(AssertUnwindSafe(|| job.apply(connection, tail)))
             .unwrap_or_else(|_| Err(panicked().into()));
         if let Err(why) = &self.outcome {
-            statement("ROLLBACK TO job")?;
-            let written = catch_unwind(AssertUnwindSafe(|| job.refused(connection, why)))
+            back(tail)?;
+            let written = catch_unwind(AssertUnwindSafe(|| job.refused(connection, tail, why)))
                 .unwrap_or_else(|_| Err(panicked()));
             if let Err(error) = written {
-                statement("ROLLBACK TO job")?;
+                back(tail)?;
                 left = Err(error.clone());
                 self.outcome = Err(error.into());
             }
@@ -272,7 +292,7 @@ impl Job for Touch {
     type Done = ();
     type Refused = Error;
 
-    fn apply(&mut self, connection: &Connection) -> Result<(), Error> {
+    fn apply(&mut self, connection: &Connection, _: &mut Tail) -> Result<(), Error> {
         if self.0.load(Ordering::Relaxed) {
             // One that sets what is there already would write nothing.
             connection.execute("UPDATE appliance SET created = created || '.'", [])?;
@@ -281,7 +301,7 @@ impl Job for Touch {
         Ok(())
     }
 
-    fn refused(&mut self, _: &Connection, why: &Error) -> Result<(), Error> {
+    fn refused(&mut self, _: &Connection, _: &mut Tail, why: &Error) -> Result<(), Error> {
         Err(why.clone())
     }
 }
@@ -431,12 +451,13 @@ fn transaction(
         return Err(error.into());
     }
     let mut left = Ok(());
+    let mut tail = Tail::default();
     let began = Instant::now();
     while (batch.is_empty() || began.elapsed() < batch_time)
         && let Some(mut job) = waiting.pop_front()
     {
         load.queued.dec();
-        let ran = job.run(connection);
+        let ran = job.run(connection, &mut tail);
         batch.push(job);
         // Some failures (disk full, I/O) make SQLite roll the whole transaction back by itself.
         if connection.is_autocommit() {
@@ -445,6 +466,7 @@ fn transaction(
         }
         left = left.and(ran?);
     }
+    tail.write(connection)?;
     let began = Instant::now();
     statement("COMMIT")?;
     load.commit.observe(began.elapsed().as_secs_f64());

@@ -1,6 +1,8 @@
 //! That random acts leave a whole audit, that pruning keeps it so, and that whatever a hand with SQL does to the file is
 //! found at the first row that it touched.
 
+use std::time::Duration;
+
 use jiff::SignedDuration;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -535,4 +537,46 @@ async fn pruning_goes_on_in_parts_and_does_not_hide_what_was_done() {
     let row = "SELECT count(*) FROM audit";
     let rows: i64 = hand.query_row(row, [], |row| row.get(0)).unwrap();
     assert_eq!(rows, head.seq + 1, "all rows, and that of the refusal");
+}
+
+#[tokio::test]
+async fn changes_of_one_batch_know_the_rows_of_each_other() {
+    let world = World::new();
+    let directory = &world.directory;
+    let mut ids = Vec::new();
+    for name in ["a@x.test", "b@x.test", "c@x.test"] {
+        let user = directory.post(json!({"userName": name})).await.unwrap();
+        ids.push(user.stored.id);
+    }
+    world.wait(SignedDuration::from_hours(48));
+    // While the file is locked, what is asked for gathers before the writer.
+    let lock = Connection::open(world.path()).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let unlock = tokio::task::spawn_blocking(move || {
+        std::thread::sleep(Duration::from_millis(100));
+        lock.execute_batch("COMMIT").unwrap();
+    });
+    let admin = Origin::command_line();
+    let prune = || directory.prune_audit(&admin, 1);
+    let (one, _, other, first, second, last, unlocked) = tokio::join!(
+        directory.remove(&ids[0]),
+        directory.remove("nobody"),
+        directory.remove(&ids[1]),
+        prune(),
+        prune(),
+        directory.remove(&ids[2]),
+        unlock,
+    );
+    unlocked.unwrap();
+    for removed in [one, other, last] {
+        removed.unwrap();
+    }
+    assert!(first.unwrap() > 0);
+    assert_eq!(second.unwrap(), 0, "the first has seen to it");
+    assert!(directory.verify_audit(Vec::new()).await.unwrap().is_ok());
+    let file = Connection::open(world.path()).unwrap();
+    let told = "SELECT count(*) FROM user JOIN audit ON audit.seq = user.removed
+         WHERE audit.target_id = user.id AND action = 'user.delete' AND verdict = 'applied'";
+    let told: i64 = file.query_row(told, [], |row| row.get(0)).unwrap();
+    assert_eq!(told, 3);
 }

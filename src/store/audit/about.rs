@@ -2,13 +2,15 @@
 
 use rusqlite::{Connection, Row as Found};
 
-use super::Row;
 use crate::scim::Object;
 use crate::scim::fold::fold;
 use crate::store::{Error, text};
 
 /// The words of a row: each with its kind.
-fn words(target_name: Option<&str>, changes: Option<&Object>) -> Vec<(&'static str, String)> {
+pub(super) type Words = Vec<(&'static str, String)>;
+
+/// The words of a row with this name and these changes.
+pub(super) fn words(target_name: Option<&str>, changes: Option<&Object>) -> Words {
     let mut words = Vec::new();
     if let Some(name) = target_name {
         words.push(("name", fold(name).into_owned()));
@@ -26,10 +28,10 @@ fn words(target_name: Option<&str>, changes: Option<&Object>) -> Vec<(&'static s
 }
 
 /// Notes under which words row `seq` is found.
-pub(super) fn note(connection: &Connection, seq: i64, row: &Row<'_>) -> Result<(), Error> {
+pub(super) fn note(connection: &Connection, seq: i64, words: &Words) -> Result<(), Error> {
     let mut insert =
         connection.prepare_cached("INSERT OR IGNORE INTO audit_about VALUES (?1, ?2, ?3)")?;
-    for (kind, key) in words(row.target_name.as_deref(), row.changes) {
+    for (kind, key) in words {
         insert.execute((kind, key, seq))?;
     }
     Ok(())

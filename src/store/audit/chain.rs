@@ -10,7 +10,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, Rows};
 use serde::Serialize;
 
-use super::{GENESIS, Link, about, chained};
+use super::{Canonical, GENESIS, Link, about};
 use crate::store::open::optional;
 use crate::store::{Error, text};
 
@@ -119,7 +119,12 @@ fn next(last: &mut Link, row: &Row<'_>) -> Result<Result<(), Fault>, Error> {
         return fault(expected, "it is missing");
     }
     let columns = columns(row)?;
-    let hash = chained(&last.hash, columns.iter().map(Option::as_deref));
+    let mut text = Canonical::new();
+    text.add(Some(last.hash.as_bytes()));
+    for column in &columns {
+        text.add(column.as_deref());
+    }
+    let hash = text.hash();
     let holds = |index, wanted: &str| {
         Ok::<_, Error>(row.get_ref(index)?.as_bytes().ok() == Some(wanted.as_bytes()))
     };

@@ -10,7 +10,8 @@ use std::time::Instant;
 use tempfile::TempDir;
 
 use super::*;
-use crate::store::{Store, audit};
+use crate::store::Store;
+use crate::store::audit::{self, Tail};
 
 /// How long something may take that has to happen.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -191,12 +192,12 @@ impl super::super::writer::Job for Change {
     type Done = ();
     type Refused = Error;
 
-    fn apply(&mut self, connection: &Connection) -> Result<(), Error> {
+    fn apply(&mut self, connection: &Connection, _: &mut Tail) -> Result<(), Error> {
         connection.execute("UPDATE appliance SET audit_seq = audit_seq + 1", [])?;
         Ok(())
     }
 
-    fn refused(&mut self, _: &Connection, _: &Error) -> Result<(), Error> {
+    fn refused(&mut self, _: &Connection, _: &mut Tail, _: &Error) -> Result<(), Error> {
         Ok(())
     }
 }
@@ -293,7 +294,7 @@ impl super::super::writer::Job for Large {
     type Done = ();
     type Refused = Error;
 
-    fn apply(&mut self, connection: &Connection) -> Result<(), Error> {
+    fn apply(&mut self, connection: &Connection, _: &mut Tail) -> Result<(), Error> {
         connection.execute(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200)
              INSERT INTO audit_about SELECT 'name', hex(randomblob(400)), i FROM n",
@@ -302,7 +303,7 @@ impl super::super::writer::Job for Large {
         Ok(())
     }
 
-    fn refused(&mut self, _: &Connection, _: &Error) -> Result<(), Error> {
+    fn refused(&mut self, _: &Connection, _: &mut Tail, _: &Error) -> Result<(), Error> {
         Ok(())
     }
 }

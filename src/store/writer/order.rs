@@ -14,7 +14,7 @@ impl Job for Numbered {
     type Done = ();
     type Refused = Error;
 
-    fn apply(&mut self, _: &Connection) -> Result<(), Error> {
+    fn apply(&mut self, _: &Connection, _: &mut Tail) -> Result<(), Error> {
         if let Some(word) = &self.2 {
             word.recv().unwrap();
         }
@@ -22,7 +22,7 @@ impl Job for Numbered {
         Ok(())
     }
 
-    fn refused(&mut self, _: &Connection, _: &Error) -> Result<(), Error> {
+    fn refused(&mut self, _: &Connection, _: &mut Tail, _: &Error) -> Result<(), Error> {
         Ok(())
     }
 }

@@ -57,13 +57,13 @@ impl Job for Scripted {
     type Done = usize;
     type Refused = Error;
 
-    fn apply(&mut self, connection: &Connection) -> Result<usize, Error> {
+    fn apply(&mut self, connection: &Connection, _: &mut Tail) -> Result<usize, Error> {
         write(connection, &self.name)?;
         (self.apply)(connection)?;
         Ok(self.observer.as_ref().map_or(0, |file| names(file).len()))
     }
 
-    fn refused(&mut self, connection: &Connection, _: &Error) -> Result<(), Error> {
+    fn refused(&mut self, connection: &Connection, _: &mut Tail, _: &Error) -> Result<(), Error> {
         write(connection, &format!("{} was refused", self.name))?;
         (self.refused)(connection)
     }
@@ -90,11 +90,11 @@ impl Job for Empty {
     type Done = ();
     type Refused = Error;
 
-    fn apply(&mut self, _: &Connection) -> Result<(), Error> {
+    fn apply(&mut self, _: &Connection, _: &mut Tail) -> Result<(), Error> {
         Ok(())
     }
 
-    fn refused(&mut self, _: &Connection, _: &Error) -> Result<(), Error> {
+    fn refused(&mut self, _: &Connection, _: &mut Tail, _: &Error) -> Result<(), Error> {
         Ok(())
     }
 }
@@ -109,13 +109,13 @@ impl Job for Gate {
     type Done = ();
     type Refused = Error;
 
-    fn apply(&mut self, _: &Connection) -> Result<(), Error> {
+    fn apply(&mut self, _: &Connection, _: &mut Tail) -> Result<(), Error> {
         self.running.send(()).unwrap();
         self.go.recv_timeout(DEADLINE).unwrap();
         Ok(())
     }
 
-    fn refused(&mut self, _: &Connection, _: &Error) -> Result<(), Error> {
+    fn refused(&mut self, _: &Connection, _: &mut Tail, _: &Error) -> Result<(), Error> {
         Ok(())
     }
 }
@@ -436,11 +436,11 @@ impl Job for Deadly {
     type Done = ();
     type Refused = Error;
 
-    fn apply(&mut self, _: &Connection) -> Result<(), Error> {
+    fn apply(&mut self, _: &Connection, _: &mut Tail) -> Result<(), Error> {
         Ok(())
     }
 
-    fn refused(&mut self, _: &Connection, _: &Error) -> Result<(), Error> {
+    fn refused(&mut self, _: &Connection, _: &mut Tail, _: &Error) -> Result<(), Error> {
         Ok(())
     }
 }

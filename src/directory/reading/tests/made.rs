@@ -154,6 +154,7 @@ pub fn directory(people: Vec<Person>, crowds: Vec<Crowd>) -> (Connection, View) 
         let author = users::Author {
             actor: "test",
             reason: "a test",
+            row: 1,
         };
         let seq = users::insert(&connection, &user, json!(user.resource).to_string(), author)
             .unwrap()
