@@ -29,6 +29,7 @@ pub mod systemd;
 pub mod threads;
 pub mod tls;
 pub mod trial_certificate;
+mod unstopped;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -36,10 +36,11 @@ use super::metrics::{self, Metrics};
 use super::route::segments;
 use super::strangers::Visit;
 use super::{Settings, Work};
+use crate::directory::Directory;
 use crate::directory::audit::{Entry, Origin};
 use crate::directory::tokens::{Principal, Scope};
-use crate::directory::{Directory, Refusal};
 use crate::scim::ScimType;
+use crate::server::unstopped::unstopped;
 use route::{Answering, Asked, Found, Need, Route, Table};
 
 /// Where the API is.
@@ -171,9 +172,8 @@ impl Admin {
         };
         let (directory, origin) = (Arc::clone(&self.directory), origin.clone());
         let work = self.work.clone();
-        // In a task of its own: a client that hangs up leaves nothing half-way, and the room of its body is free only
-        // when the writer is done with it.
-        let task = tokio::spawn(async move {
+        // Also when the client hangs up; the room of its body is free only when the writer is done with it.
+        let done = unstopped(async move {
             let _work = work;
             let (reply, _room) = match understood {
                 Ok((answering, room)) => (answering.await, room),
@@ -186,8 +186,7 @@ impl Admin {
             }
             reply
         });
-        task.await
-            .map_err(|error| Refusal::Failed(error.to_string()))?
+        done.await?
     }
 
     /// The answer to come of a request that may be made and is one of its route, and the room of its body.

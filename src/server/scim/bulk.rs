@@ -19,9 +19,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::command::{Command, Done};
 use super::{Scim, may_write, refused};
+use crate::directory::Directory;
 use crate::directory::audit::{Origin, Verdict};
 use crate::directory::tokens::Principal;
-use crate::directory::{Directory, Refusal};
 use crate::scim::bulk::{self, Asked, Bulk, Method, Operation, Refused};
 use crate::scim::query::Projection;
 use crate::scim::schema::Schemas;
@@ -32,6 +32,7 @@ use crate::server::intake::{Asks, Content, Held, late};
 use crate::server::line::Line;
 use crate::server::metrics::Meter;
 use crate::server::route::{Endpoint, Routes};
+use crate::server::unstopped::unstopped;
 
 /// Operations of one request that the writer has at one time: half of what it commits together, so that others have
 /// their place beside a bulk request.
@@ -67,7 +68,7 @@ impl Scim {
         Ok(Understood { bulk: value, room })
     }
 
-    /// Carries the operations out in a task of its own, and answers for each that was attempted, in the order of the
+    /// Carries the operations out, also when the client hangs up, and answers for each that was attempted, in the order of the
     /// request.
     pub(super) async fn execute_bulk(
         &self,
@@ -78,7 +79,7 @@ impl Scim {
         let (directory, routes) = (Arc::clone(&self.directory), self.routes.clone());
         let (meter, work) = (self.metrics.bulk.clone(), self.work.clone());
         let (origin, deadline) = (origin.clone(), self.intake.answer_by(deadline));
-        let task = tokio::spawn(async move {
+        let answers = unstopped(async move {
             let _work = work;
             let Understood { bulk, room } = understood;
             let run = Run {
@@ -106,9 +107,7 @@ impl Scim {
             drop(room);
             answers
         });
-        let answers = task
-            .await
-            .map_err(|error| Refusal::Failed(error.to_string()))?;
+        let answers = answers.await?;
         Ok(answer::object(200, &message::bulk_response(answers)))
     }
 }

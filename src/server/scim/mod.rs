@@ -12,7 +12,6 @@ use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header;
 use hyper::{Method, Request, Response};
-use tokio::task::JoinError;
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::{self, Failure, Reply};
@@ -23,11 +22,12 @@ use super::listener::Handler;
 use super::metrics::Metrics;
 use super::route::{Endpoint, Routes};
 use super::strangers::Visit;
+use super::unstopped::unstopped;
 use super::{Settings, Work};
+use crate::directory::Directory;
 use crate::directory::audit::{Entry, Origin};
 use crate::directory::tokens::{Principal, Scope};
 use crate::directory::view::Representation;
-use crate::directory::{Directory, Refusal};
 use crate::scim::ScimType;
 use crate::scim::query::Projection;
 use crate::scim::version::{Condition, Tags};
@@ -143,7 +143,7 @@ impl Scim {
                 let (directory, origin) = (Arc::clone(&self.directory), origin.clone());
                 // Like a command: a client that hangs up does not take its row with it.
                 let noted = async move { directory.refused(&origin, entry).await };
-                tokio::spawn(noted).await.map_err(unfinished)??;
+                unstopped(noted).await??;
                 Err(failure)
             }
         }
@@ -218,12 +218,12 @@ impl Scim {
         })
     }
 
-    /// Carries a command out, in a task of its own: a client that hangs up leaves nothing half-way, and the room of its
-    /// body is free only when the writer is done with it.
+    /// Carries a command out, also when its client hangs up; the room of its body is free only when the writer is done
+    /// with it.
     async fn execute(&self, asked: Asked, origin: &Origin) -> Result<Reply, Failure> {
         let (directory, origin) = (Arc::clone(&self.directory), origin.clone());
         let work = self.work.clone();
-        let task = tokio::spawn(async move {
+        let done = unstopped(async move {
             let _work = work;
             let Asked {
                 command,
@@ -237,7 +237,7 @@ impl Scim {
             drop(room);
             done.map(|done| (done, projection))
         });
-        let (done, projection) = task.await.map_err(unfinished)??;
+        let (done, projection) = done.await??;
         match done.representation {
             Some(found) => self.shown(done.status, &found, &projection),
             None => Ok(answer::empty(done.status)),
@@ -258,11 +258,6 @@ impl Scim {
         }
         Ok(reply)
     }
-}
-
-/// Why a task has nothing to tell.
-fn unfinished(error: JoinError) -> Refusal {
-    Refusal::Failed(error.to_string())
 }
 
 /// Whether a token may change anything.
