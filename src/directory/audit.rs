@@ -279,7 +279,7 @@ where
         if self.entry.reads_audit {
             tail.write(connection)?;
         }
-        self.entry.seq = tail.next(connection)?;
+        self.entry.seq = tail.next_seq(connection)?;
         let done = change(connection, &mut self.entry, now)?;
         let row = self.entry.row(now, &self.origin);
         tail.append(connection, &row)?;
@@ -311,14 +311,15 @@ where
 
 impl Directory {
     /// Has the writer make `change` and write its audit row, in one transaction; or, if it is refused, the row alone.
-    pub(super) async fn change<T: Send + 'static>(
+    pub(super) fn change<T: Send + 'static>(
         &self,
         origin: &Origin,
         entry: Entry,
         change: impl FnOnce(&Connection, &mut Entry, Timestamp) -> Result<T, Refusal> + Send + 'static,
-    ) -> Result<T, Refusal> {
-        let job = self.audited(origin, entry, change);
-        self.store.writer.submit(job).await
+    ) -> impl Future<Output = Result<T, Refusal>> + Send {
+        self.store
+            .writer
+            .submit(self.audited(origin, entry, change))
     }
 
     /// The job of a change.

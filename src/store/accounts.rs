@@ -1,6 +1,5 @@
 //! Accounts as the local product and the administrator see them: the public view `accounts`, and the mapping that decided.
 
-use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use jiff::Timestamp;
@@ -119,9 +118,16 @@ impl Serialize for Fields<'_> {
 #[derive(PartialEq, Serialize)]
 #[serde(untagged)]
 enum Field<'a> {
-    Text(Option<Cow<'a, str>>),
+    Text(Option<&'a str>),
+    #[serde(serialize_with = "written")]
+    Instant(Option<Timestamp>),
     Number(i64),
     Flag(bool),
+}
+
+/// An instant as the tables hold it.
+fn written<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    at.map(text::instant).serialize(serializer)
 }
 
 /// What the assignment of an account means to the local product.
@@ -151,9 +157,7 @@ impl Place {
 
 /// The fields of the account of `user`, as the view `accounts` would give them.
 fn fields<'a>(user: &'a User, place: &'a Place) -> [(&'static str, Field<'a>); 19] {
-    let maybe = |value: Option<&'a str>| Field::Text(value.map(Cow::from));
-    let text = |value| maybe(Some(value));
-    let instant = |at: Option<Timestamp>| Field::Text(at.map(|at| text::instant(at).into()));
+    let text = |value| Field::Text(Some(value));
     let (account, standing, assignment) = (&user.account, &user.standing, &user.assignment);
     let (by, at) = standing.preserved.unzip();
     let quota_gb = assignment.quota_gb.or(place.quota_gb).unwrap_or(0);
@@ -162,20 +166,20 @@ fn fields<'a>(user: &'a User, place: &'a Place) -> [(&'static str, Field<'a>); 1
         ("username", text(&account.username)),
         ("email", text(&account.email)),
         ("name", text(&account.name)),
-        ("upn", maybe(account.upn.as_deref())),
+        ("upn", Field::Text(account.upn.as_deref())),
         ("status", text(standing.status().as_str())),
-        ("preserved_by", maybe(by.map(PreservedBy::as_str))),
-        ("preserved_at", instant(at)),
+        ("preserved_by", Field::Text(by.map(PreservedBy::as_str))),
+        ("preserved_at", Field::Instant(at)),
         ("profile", text(&place.profile)),
         ("storage", text(&place.storage)),
         ("quota_gb", Field::Number(quota_gb)),
         ("managed_by", text(standing.managed_by.as_str())),
-        ("mapping", maybe(assignment.mapping.as_deref())),
+        ("mapping", Field::Text(assignment.mapping.as_deref())),
         ("legal_hold", Field::Flag(standing.legal_hold)),
         ("scim_visible", Field::Flag(standing.visible)),
-        ("external_id", maybe(user.text("externalId"))),
-        ("created", instant(Some(user.created))),
-        ("modified", instant(Some(user.modified))),
+        ("external_id", Field::Text(user.text("externalId"))),
+        ("created", Field::Instant(Some(user.created))),
+        ("modified", Field::Instant(Some(user.modified))),
         ("activation_email", Field::Flag(assignment.activation_email)),
     ]
 }

@@ -1,6 +1,6 @@
 //! The writer thread: it owns the connection over which changes are made and commits in groups. It takes every job that
-//! waits, runs each in a SAVEPOINT of its own inside one transaction, writes their audit rows behind them, commits once, and
-//! only then answers: many durable writes share one fsync, and no answer is sent before its COMMIT.
+//! waits, runs each in a SAVEPOINT of its own inside one transaction, writes their audit rows behind them, commits once,
+//! and only then answers: many durable writes share one fsync, and no answer is sent before its COMMIT.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use rusqlite::Connection;
 use rusqlite::hooks::Wal;
+use rusqlite::{CachedStatement, Connection};
 use tokio::sync::{self, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
+use self::mailbox::Mailbox;
 use super::Error;
 use super::audit::Tail;
 use super::wal::{self, Mover};
@@ -48,7 +49,8 @@ pub trait Job: Send + 'static {
     /// What the caller gets when it was not made.
     type Refused: From<Error> + Send + 'static;
 
-    /// Makes the change; its rows of the audit go to `tail`. On `Err`, all that it wrote is rolled back.
+    /// Makes the change; its rows of the audit go to `tail`, and those of the jobs before it may be there alone, until
+    /// [`Tail::write`]. On `Err`, all that it wrote is rolled back.
     fn apply(
         &mut self,
         connection: &Connection,
@@ -67,8 +69,9 @@ pub trait Job: Send + 'static {
 /// A job with its type erased, on its way through the writer.
 trait Pending: Send {
     /// Runs it; an error is one of the whole transaction. Says what kept it from leaving even its refusal.
-    fn run(&mut self, connection: &Connection, tail: &mut Tail)
-    -> Result<Result<(), Error>, Error>;
+    fn run(&mut self, transaction: &mut Transaction<'_>) -> Result<Result<(), Error>, Error>;
+    /// Takes where the caller is told.
+    fn mailbox(&mut self) -> Option<Mailbox>;
     fn answer(self: Box<Self>, committed: Result<(), Error>);
 }
 
@@ -76,26 +79,28 @@ struct Waiting<J: Job> {
     job: J,
     outcome: Result<J::Done, J::Refused>,
     caller: oneshot::Sender<Result<J::Done, J::Refused>>,
+    mailbox: Option<Mailbox>,
     /// Held until the job is answered, whether or not somebody still waits for that.
-    _place: OwnedSemaphorePermit,
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl<J: Job> Pending for Waiting<J> {
-    fn run(
-        &mut self,
-        connection: &Connection,
-        tail: &mut Tail,
-    ) -> Result<Result<(), Error>, Error> {
+    fn run(&mut self, transaction: &mut Transaction<'_>) -> Result<Result<(), Error>, Error> {
         let mut left = Ok(());
-        let statement = |sql| connection.prepare_cached(sql)?.execute([]);
+        let Transaction {
+            connection,
+            tail,
+            savepoint,
+            release,
+        } = transaction;
         let begun = tail.mark();
         let back = |tail: &mut Tail| {
             tail.back_to(begun);
-            statement("ROLLBACK TO job")
+            connection.prepare_cached("ROLLBACK TO job")?.execute([])
         };
         // A panic is a bug in one job; the others in the batch and the writer go on without it.
         let panicked = || Error::Sqlite("a job panicked".into());
-        statement("SAVEPOINT job")?;
+        savepoint.execute([])?;
         let job = &mut self.job;
         self.outcome = catch_unwind(AssertUnwindSafe(|| job.apply(connection, tail)))
             .unwrap_or_else(|_| Err(panicked().into()));
@@ -109,8 +114,12 @@ impl<J: Job> Pending for Waiting<J> {
                 self.outcome = Err(error.into());
             }
         }
-        statement("RELEASE job")?;
+        release.execute([])?;
         Ok(left)
+    }
+
+    fn mailbox(&mut self) -> Option<Mailbox> {
+        self.mailbox.take()
     }
 
     fn answer(self: Box<Self>, committed: Result<(), Error>) {
@@ -120,6 +129,35 @@ impl<J: Job> Pending for Waiting<J> {
         };
         // A caller that is gone does not need its answer.
         let _ = self.caller.send(answer);
+    }
+}
+
+/// The transaction of a batch, as its jobs share it.
+struct Transaction<'c> {
+    connection: &'c Connection,
+    tail: Tail,
+    savepoint: CachedStatement<'c>,
+    release: CachedStatement<'c>,
+}
+
+impl<'c> Transaction<'c> {
+    fn begin(connection: &'c Connection) -> Result<Self, Error> {
+        let transaction = Self {
+            connection,
+            tail: Tail::default(),
+            savepoint: connection.prepare_cached("SAVEPOINT job")?,
+            release: connection.prepare_cached("RELEASE job")?,
+        };
+        connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        Ok(transaction)
+    }
+
+    fn commit(mut self, load: &Load) -> Result<(), Error> {
+        self.tail.write(self.connection)?;
+        let began = Instant::now();
+        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        load.commit.observe(began.elapsed().as_secs_f64());
+        Ok(())
     }
 }
 
@@ -226,17 +264,31 @@ impl Writer {
     /// Has `job` done. Comes back after its COMMIT, or when it was refused or could not be made. Once this was polled
     /// the job may run to its end even if the caller stops waiting. Jobs run in the order in which their submissions were
     /// first polled (by a task that has not used up its budget, or is unconstrained).
-    pub async fn submit<J: Job>(&self, job: J) -> Result<J::Done, J::Refused> {
-        let turn = self.turn.lock().await;
-        let place = Arc::clone(&self.places).acquire_owned().await;
-        let place = place.map_err(|_| Error::Closed)?;
+    pub fn submit<J: Job>(
+        &self,
+        job: J,
+    ) -> impl Future<Output = Result<J::Done, J::Refused>> + Send {
         let (caller, answer) = oneshot::channel();
+        // On the heap at once: what a future holds is moved about with it.
         let waiting = Box::new(Waiting {
             job,
             outcome: Err(Error::Closed.into()),
             caller,
-            _place: place,
+            mailbox: None,
+            place: None,
         });
+        self.queue_up(waiting, answer)
+    }
+
+    async fn queue_up<J: Job>(
+        &self,
+        mut waiting: Box<Waiting<J>>,
+        answer: oneshot::Receiver<Result<J::Done, J::Refused>>,
+    ) -> Result<J::Done, J::Refused> {
+        let turn = self.turn.lock().await;
+        let place = Arc::clone(&self.places).acquire_owned().await;
+        waiting.place = Some(place.map_err(|_| Error::Closed)?);
+        waiting.mailbox = Mailbox::here();
         match self.queue().as_ref() {
             Some(queue) => {
                 // Before the thread can take it, so that the count never falls below none.
@@ -260,7 +312,8 @@ impl Writer {
         self.committed.subscribe()
     }
 
-    /// Finishes what is queued, moves the WAL into the file, closes the connection and ends the thread.
+    /// Finishes what is queued, moves the WAL into the file, closes the connection and ends the thread. Answers may still
+    /// be on their way to callers then.
     pub fn close(&self) {
         self.queue().take();
         let thread = self
@@ -427,9 +480,7 @@ fn commit(
             tracing::error!(%error, "rollback failed");
         }
     }
-    for job in batch {
-        job.answer(result.clone());
-    }
+    mailbox::deliver(batch, &result);
     left.and_then(|left| left)
 }
 
@@ -443,21 +494,22 @@ fn transaction(
     batch: &mut Vec<Box<dyn Pending>>,
     load: &Load,
 ) -> Result<Result<(), Error>, Error> {
-    let statement = |sql| connection.prepare_cached(sql)?.execute([]);
-    if let Err(error) = statement("BEGIN IMMEDIATE") {
-        load.queued
-            .dec_by(i64::try_from(waiting.len()).unwrap_or(i64::MAX));
-        batch.extend(waiting.drain(..));
-        return Err(error.into());
-    }
+    let mut transaction = match Transaction::begin(connection) {
+        Ok(transaction) => transaction,
+        Err(error) => {
+            load.queued
+                .dec_by(i64::try_from(waiting.len()).unwrap_or(i64::MAX));
+            batch.extend(waiting.drain(..));
+            return Err(error);
+        }
+    };
     let mut left = Ok(());
-    let mut tail = Tail::default();
     let began = Instant::now();
     while (batch.is_empty() || began.elapsed() < batch_time)
         && let Some(mut job) = waiting.pop_front()
     {
         load.queued.dec();
-        let ran = job.run(connection, &mut tail);
+        let ran = job.run(&mut transaction);
         batch.push(job);
         // Some failures (disk full, I/O) make SQLite roll the whole transaction back by itself.
         if connection.is_autocommit() {
@@ -465,16 +517,18 @@ fn transaction(
             return Err(Error::Unavailable(what.into()));
         }
         left = left.and(ran?);
+        // The time that large rows take is this transaction's, too.
+        if transaction.tail.is_large() {
+            transaction.tail.write(connection)?;
+        }
     }
-    tail.write(connection)?;
-    let began = Instant::now();
-    statement("COMMIT")?;
-    load.commit.observe(began.elapsed().as_secs_f64());
+    transaction.commit(load)?;
     // No more than BATCH: exact.
     load.batch.observe(batch.len() as f64);
     Ok(left)
 }
 
+mod mailbox;
 #[cfg(test)]
 mod order;
 #[cfg(test)]

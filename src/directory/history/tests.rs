@@ -1,8 +1,6 @@
 //! That random acts leave a whole audit, that pruning keeps it so, and that whatever a hand with SQL does to the file is
 //! found at the first row that it touched.
 
-use std::time::Duration;
-
 use jiff::SignedDuration;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -11,7 +9,7 @@ use serde_json::json;
 
 use super::*;
 use crate::directory::accounts::Act as ByAdmin;
-use crate::directory::audit::{Origin, Verdict};
+use crate::directory::audit::{Entry, Origin, Verdict};
 use crate::directory::by_hand::ByHand;
 use crate::directory::paging::Span;
 use crate::directory::world::{World, idp};
@@ -549,25 +547,34 @@ async fn changes_of_one_batch_know_the_rows_of_each_other() {
         ids.push(user.stored.id);
     }
     world.wait(SignedDuration::from_hours(48));
-    // While the file is locked, what is asked for gathers before the writer.
-    let lock = Connection::open(world.path()).unwrap();
-    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let unlock = tokio::task::spawn_blocking(move || {
-        std::thread::sleep(Duration::from_millis(100));
-        lock.execute_batch("COMMIT").unwrap();
-    });
+    // While a change is made, what is asked for gathers before the writer.
     let admin = Origin::command_line();
+    let (running, runs) = tokio::sync::oneshot::channel();
+    let (release, go) = std::sync::mpsc::channel();
+    let mut gate =
+        Box::pin(
+            directory.change(&admin, Entry::new("test.gate", 0), move |_, _, _| {
+                running.send(()).unwrap();
+                go.recv().unwrap();
+                Ok(())
+            }),
+        );
+    tokio::select! {
+        done = &mut gate => panic!("{done:?}"),
+        begun = runs => begun.unwrap(),
+    }
     let prune = || directory.prune_audit(&admin, 1);
-    let (one, _, other, first, second, last, unlocked) = tokio::join!(
+    let (passed, one, _, other, first, second, last, ()) = tokio::join!(
+        gate,
         directory.remove(&ids[0]),
         directory.remove("nobody"),
         directory.remove(&ids[1]),
         prune(),
         prune(),
         directory.remove(&ids[2]),
-        unlock,
+        async { release.send(()).unwrap() },
     );
-    unlocked.unwrap();
+    passed.unwrap();
     for removed in [one, other, last] {
         removed.unwrap();
     }

@@ -119,12 +119,12 @@ fn next(last: &mut Link, row: &Row<'_>) -> Result<Result<(), Fault>, Error> {
         return fault(expected, "it is missing");
     }
     let columns = columns(row)?;
-    let mut text = Canonical::new();
-    text.add(Some(last.hash.as_bytes()));
+    let mut canonical = Canonical::new();
+    canonical.add(Some(last.hash.as_bytes()));
     for column in &columns {
-        text.add(column.as_deref());
+        canonical.add(column.as_deref());
     }
-    let hash = text.hash();
+    let hash = canonical.hash();
     let holds = |index, wanted: &str| {
         Ok::<_, Error>(row.get_ref(index)?.as_bytes().ok() == Some(wanted.as_bytes()))
     };

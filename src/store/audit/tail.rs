@@ -1,6 +1,6 @@
 //! How rows get into `audit`: each has its number and its hash at once, and stands in the table at the end of its
-//! transaction, with all that were made in it. Each job of a batch would touch the same last pages otherwise, of which
-//! SQLite makes a copy for each, in case that job is rolled back.
+//! transaction, with all that were made in it. Each job of a batch would touch the last pages of the table and its indexes
+//! otherwise, of which SQLite makes a copy for each, in case that job is rolled back.
 
 use std::ops::Range;
 
@@ -9,6 +9,9 @@ use rusqlite::{Connection, params_from_iter};
 
 use super::{Canonical, Link, Row, about, head};
 use crate::store::{Error, text};
+
+/// Bytes of a row, with 64 for each word under which it is found, above which it is not left to the end.
+const LARGE: usize = 64 * 1024;
 
 /// The end of the chain in a transaction under way.
 #[derive(Default)]
@@ -31,7 +34,7 @@ pub struct Mark {
 /// A row in its place in the chain.
 struct Chained {
     link: Link,
-    text: Canonical,
+    canonical: Canonical,
     /// Where in the text the columns are, the hash of the row before first.
     columns: [Option<Range<usize>>; 17],
     /// Under which words the row is found.
@@ -39,8 +42,8 @@ struct Chained {
 }
 
 impl Tail {
-    /// The number of the next row.
-    pub fn next(&mut self, connection: &Connection) -> Result<i64, Error> {
+    /// The number that the next row will have.
+    pub fn next_seq(&mut self, connection: &Connection) -> Result<i64, Error> {
         Ok(self.last(connection)?.seq + 1)
     }
 
@@ -54,7 +57,7 @@ impl Tail {
         })
     }
 
-    /// Appends `row` to the chain. Returns its sequence number.
+    /// Appends `row` to the chain, not yet to the table. Returns its sequence number.
     pub fn append(&mut self, connection: &Connection, row: &Row<'_>) -> Result<i64, Error> {
         let last = self.last(connection)?;
         let seq = last.seq + 1;
@@ -80,12 +83,12 @@ impl Tail {
             mapping.as_deref(),
             row.account,
         ];
-        let mut text = Canonical::new();
-        let columns = columns.map(|column| text.add(column.map(str::as_bytes)));
-        let hash = text.hash();
+        let mut canonical = Canonical::new();
+        let columns = columns.map(|column| canonical.add(column.map(str::as_bytes)));
+        let hash = canonical.hash();
         self.rows.push(Chained {
             link: Link { seq, hash },
-            text,
+            canonical,
             columns,
             words: about::words(row.target_name.as_deref(), row.changes),
         });
@@ -98,6 +101,7 @@ impl Tail {
         let Some(Chained { link: head, .. }) = rows.last() else {
             return Ok(());
         };
+        // In the order of the canonical text.
         let mut insert = connection.prepare_cached(
             "INSERT INTO audit (prev_hash, seq, at, request_id, actor, source, action, target_type, target_id, target_name,
                  verdict, status, scim_type, reason, changes, mapping, account, hash)
@@ -116,6 +120,13 @@ impl Tail {
             .execute((head.seq, &head.hash))?;
         self.written = self.rows.len();
         Ok(())
+    }
+
+    /// Whether the last row is better written now than with all at the end.
+    pub fn is_large(&self) -> bool {
+        let unwritten = self.rows.get(self.written..).unwrap_or_default();
+        let weight = |row: &Chained| row.canonical.0.len() + row.words.len() * 64;
+        unwritten.last().is_some_and(|row| weight(row) > LARGE)
     }
 
     /// How far it has come.
@@ -137,7 +148,7 @@ impl Chained {
     /// The values of the columns, the hash last. What is a number in the table is one in its text.
     fn values(&self) -> impl Iterator<Item = ToSqlOutput<'_>> {
         let column = |range: &Option<Range<usize>>| {
-            let bytes = range.clone().and_then(|range| self.text.0.get(range));
+            let bytes = range.clone().and_then(|range| self.canonical.0.get(range));
             bytes.map_or(ValueRef::Null, ValueRef::Text)
         };
         let hash = ValueRef::Text(self.link.hash.as_bytes());

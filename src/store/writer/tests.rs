@@ -4,12 +4,12 @@
 use std::future::{Future, poll_fn};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 
 use tempfile::TempDir;
 
 use super::*;
-use crate::store::audit;
+use crate::store::audit::{self, Row};
 
 /// How long something may take that has to happen.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -57,14 +57,22 @@ impl Job for Scripted {
     type Done = usize;
     type Refused = Error;
 
-    fn apply(&mut self, connection: &Connection, _: &mut Tail) -> Result<usize, Error> {
+    fn apply(&mut self, connection: &Connection, tail: &mut Tail) -> Result<usize, Error> {
         write(connection, &self.name)?;
+        tail.append(connection, &Row::sample(&self.name))?;
         (self.apply)(connection)?;
         Ok(self.observer.as_ref().map_or(0, |file| names(file).len()))
     }
 
-    fn refused(&mut self, connection: &Connection, _: &mut Tail, _: &Error) -> Result<(), Error> {
-        write(connection, &format!("{} was refused", self.name))?;
+    fn refused(
+        &mut self,
+        connection: &Connection,
+        tail: &mut Tail,
+        _: &Error,
+    ) -> Result<(), Error> {
+        let name = format!("{} was refused", self.name);
+        write(connection, &name)?;
+        tail.append(connection, &Row::sample(&name))?;
         (self.refused)(connection)
     }
 }
@@ -137,8 +145,22 @@ impl File {
         Self::synced(batch_time, |path| std::fs::File::open(path).unwrap())
     }
 
+    /// The same, where `outdate` is called around each transaction.
+    fn outdating(outdate: impl Fn() + Send + 'static) -> Self {
+        let open = |path: &Path| std::fs::File::open(path).unwrap();
+        Self::made(DEADLINE, open, outdate)
+    }
+
     /// The same, where what `file` opens is synced in the place of the database.
     fn synced(batch_time: Duration, file: impl FnOnce(&Path) -> std::fs::File) -> Self {
+        Self::made(batch_time, file, || {})
+    }
+
+    fn made(
+        batch_time: Duration,
+        file: impl FnOnce(&Path) -> std::fs::File,
+        outdate: impl Fn() + Send + 'static,
+    ) -> Self {
         let root = TempDir::new().unwrap();
         let path = root.path().join("test.db");
         super::super::open::create(&path, |connection| {
@@ -149,7 +171,7 @@ impl File {
         let other = super::super::open::unverified(&path).unwrap();
         let file = Arc::new(file(&path));
         Self {
-            writer: Writer::start(connection, other, file, batch_time, || {}).unwrap(),
+            writer: Writer::start(connection, other, file, batch_time, outdate).unwrap(),
             path,
             _root: root,
         }
@@ -169,8 +191,18 @@ impl File {
         other
     }
 
+    /// What jobs wrote: each has its row in the audit.
     fn names(&self) -> Vec<String> {
-        names(&self.other())
+        let other = self.other();
+        let names = names(&other);
+        let mut statement = other
+            .prepare("SELECT request_id FROM audit ORDER BY seq")
+            .unwrap();
+        let rows = statement.query_map([], |row| row.get(0)).unwrap();
+        let rows: Vec<String> = rows.map(Result::unwrap).collect();
+        assert_eq!(rows, names);
+        assert!(audit::chain::verify(&other, &[]).unwrap().is_ok());
+        names
     }
 
     fn wal(&self) -> Option<u64> {
@@ -423,16 +455,36 @@ async fn an_idle_writer_empties_the_wal_and_probes_do_not_hold_it_up() {
     }
 }
 
-/// A job that ends the thread: a panic where nothing catches it.
-struct Deadly;
+#[tokio::test]
+async fn rows_that_cannot_be_written_fail_the_batch() {
+    let file = File::new();
+    let other = file.other();
+    other
+        .execute_batch(
+            "CREATE TRIGGER no BEFORE INSERT ON audit BEGIN SELECT raise(ABORT, 'no'); END",
+        )
+        .unwrap();
+    all_failed(
+        &file
+            .batch([plain("a"), job("b", no, fine), plain("c")])
+            .await,
+    );
+    assert_eq!(file.names(), [""; 0]);
+    other.execute_batch("DROP TRIGGER no").unwrap();
+    file.writer.submit(plain("d")).await.unwrap();
+    assert_eq!(file.names(), ["d"]);
+}
 
-impl Drop for Deadly {
+/// A job that panics when nobody needs it any more.
+struct Brittle;
+
+impl Drop for Brittle {
     fn drop(&mut self) {
         panic!("as the test wants")
     }
 }
 
-impl Job for Deadly {
+impl Job for Brittle {
     type Done = ();
     type Refused = Error;
 
@@ -446,11 +498,50 @@ impl Job for Deadly {
 }
 
 #[tokio::test]
+async fn callers_on_any_thread_and_runtime_are_answered() {
+    let file = &File::new();
+    let lock = file.locked();
+    let brittle = begun(file.writer.submit(Brittle)).await;
+    let here = begun(file.writer.submit(plain("here"))).await;
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap()
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // One runtime that nobody drives any more, one that has ended, and none at all.
+            let (left, ended) = (runtime(), runtime());
+            let left_behind = left.block_on(begun(file.writer.submit(plain("left"))));
+            drop(ended.block_on(begun(file.writer.submit(plain("ended")))));
+            drop(ended);
+            let mut alone = Box::pin(file.writer.submit(plain("alone")));
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(alone.as_mut().poll(&mut context).is_pending());
+            drop(lock);
+            runtime()
+                .block_on(file.writer.submit(plain("last")))
+                .unwrap();
+            // The writer answers this one by itself.
+            runtime().block_on(alone).unwrap();
+            left.block_on(left_behind).unwrap();
+        });
+    });
+    here.await.unwrap();
+    let _ = brittle.await;
+    assert_eq!(file.names(), ["here", "left", "ended", "alone", "last"]);
+}
+
+#[tokio::test]
 async fn the_end_of_the_thread_is_told() {
-    let file = File::new();
+    let deadly = Arc::<AtomicBool>::default();
+    let panics = Arc::clone(&deadly);
+    // A panic where nothing catches it.
+    let file = File::outdating(move || assert!(!panics.load(Ordering::Relaxed)));
     file.writer.submit(plain("before")).await.unwrap();
     let ended = begun(file.writer.ended()).await;
-    let _ = file.writer.submit(Deadly).await;
+    deadly.store(true, Ordering::Relaxed);
+    let _ = file.writer.submit(plain("last")).await;
     tokio::time::timeout(DEADLINE, ended).await.unwrap();
     let late = file.writer.submit(plain("after")).await;
     assert!(matches!(late, Err(Error::Closed)), "{late:?}");
@@ -476,7 +567,7 @@ async fn a_wal_whose_pages_the_disk_may_have_lost_stays_for_the_next_start() {
         wal > 4096 * u64::from(WAL_PAGES.unsigned_abs()),
         "{wal} bytes"
     );
-    assert_eq!(file.names().len(), 5001);
+    assert_eq!(names(&file.other()).len(), 5001);
 }
 
 #[tokio::test]

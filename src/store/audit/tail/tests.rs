@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::store::audit::{self, Verdict, chain};
+use crate::store::audit::{self, chain};
 use crate::store::open;
 
 /// What a job does after it has appended its row, and whether it is rolled back then.
@@ -17,26 +17,6 @@ struct Step {
 fn step() -> impl Strategy<Value = Step> {
     (proptest::bool::weighted(0.2), any::<bool>())
         .prop_map(|(writes, refused)| Step { writes, refused })
-}
-
-fn row(request_id: &str) -> Row<'_> {
-    Row {
-        at: jiff::Timestamp::UNIX_EPOCH,
-        request_id,
-        actor: "token:a",
-        source: "192.0.2.1",
-        action: "user.create",
-        target_type: Some("User"),
-        target_id: None,
-        target_name: Some("Åse: 3".into()),
-        verdict: Verdict::Applied,
-        status: 201,
-        scim_type: None,
-        reason: "".into(),
-        changes: None,
-        mapping: None,
-        account: None,
-    }
 }
 
 proptest! {
@@ -58,8 +38,8 @@ proptest! {
                 connection.execute_batch("SAVEPOINT job").unwrap();
                 let mark = tail.mark();
                 let id = format!("{batch}.{number}");
-                let next = tail.next(&connection).unwrap();
-                let seq = tail.append(&connection, &row(&id)).unwrap();
+                let next = tail.next_seq(&connection).unwrap();
+                let seq = tail.append(&connection, &Row::sample(&id)).unwrap();
                 prop_assert_eq!(seq, next);
                 prop_assert_eq!(seq, i64::try_from(kept.len()).unwrap() + 1);
                 kept.push((seq, id));
@@ -71,6 +51,9 @@ proptest! {
                     kept.pop();
                     tail.back_to(mark);
                     connection.execute_batch("ROLLBACK TO job").unwrap();
+                    let id = format!("{batch}.{number} was refused");
+                    let seq = tail.append(&connection, &Row::sample(&id)).unwrap();
+                    kept.push((seq, id));
                 }
                 connection.execute_batch("RELEASE job").unwrap();
             }
