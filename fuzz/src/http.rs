@@ -1,10 +1,12 @@
 //! HTTP requests: any bytes on a connection to the real handler over a real database, without TLS.
 
 use std::cell::LazyCell;
+use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use http_body_util::Full;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -167,7 +169,7 @@ impl Appliance {
         let visit = Visit::alone(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));
         let service = service_fn(|request| {
             let (scim, visit) = (Arc::clone(&self.scim), Arc::clone(&visit));
-            async move { Ok::<_, std::convert::Infallible>(scim.handle(request, &visit).await) }
+            async move { Ok::<_, Infallible>(scim.handle(request, &visit).await.map(Full::new)) }
         });
         let mut builder = http1::Builder::new();
         // Whoever has sent everything still wants the answer.

@@ -2,7 +2,6 @@
 //! makes them, so that none leaves without its media type.
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
@@ -11,7 +10,7 @@ use crate::directory::Refusal;
 use crate::scim::{self, Object, ScimType, message};
 
 /// What goes back to the client.
-pub type Reply = Response<Full<Bytes>>;
+pub type Reply = Response<Bytes>;
 
 /// The media type of every SCIM body.
 const SCIM_JSON: HeaderValue = HeaderValue::from_static("application/scim+json");
@@ -59,7 +58,7 @@ fn written(status: u16, mut body: Vec<u8>, media_type: HeaderValue) -> Reply {
     // A large one may wait long for its client; it grew by doubling.
     body.shrink_to(WASTE);
     let mut reply = empty(status);
-    *reply.body_mut() = Full::new(Bytes::from(body));
+    *reply.body_mut() = Bytes::from(body);
     reply.headers_mut().insert(header::CONTENT_TYPE, media_type);
     reply
 }

@@ -9,7 +9,6 @@ use std::{
     task::Poll, time::Duration,
 };
 
-use http_body_util::BodyExt;
 use hyper::{
     Request, Response,
     body::Incoming,
@@ -160,7 +159,6 @@ fn service<H: Handler>(
             drop(busy);
             let unsent = activity.begin_answer();
             drop(in_flight);
-            let body = body.collect().await?.to_bytes();
             Ok(Response::from_parts(head, Sending::new(body, unsent)))
         }
     })
@@ -168,8 +166,9 @@ fn service<H: Handler>(
 
 /// Completes once the thread has done what it has queued by itself. Requests that arrived together are thus handled
 /// together, and then answered together: each half of the work finds its code and data in the processor's caches, and a
-/// client is woken for several answers. What other threads had to do with does not gather: it comes in one by one. (tokio's
-/// own way to yield asks the system for more first, which costs a connection that is alone, and goes on in reverse order.)
+/// client is woken for several answers. Changes that were committed together gather too: their answers come at once. What
+/// a long read brings from its thread comes by itself. (tokio's own way to yield asks the system for more first, which
+/// costs a connection that is alone, and goes on in reverse order.)
 async fn behind_others() {
     let mut queued = false;
     poll_fn(|context| {

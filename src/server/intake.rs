@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http_body_util::Full;
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{self, HeaderName};
 use hyper::{Method, Request, Version};
@@ -221,7 +220,7 @@ impl Intake {
 
     /// The reply as it leaves: under the request's id, without a body where the method is HEAD, with the room that it
     /// needs. Its line is written. `told` makes a reply of a failure and the id.
-    pub async fn finish(
+    pub fn finish(
         &self,
         begun: Begun,
         answer: Result<Result<Reply, Failure>, Elapsed>,
@@ -232,7 +231,7 @@ impl Intake {
         if begun.method != Method::HEAD
             && let Ok(reply) = answer
         {
-            answer = self.outgoing.place(reply).await;
+            answer = self.outgoing.place(reply);
         }
         let mut reply = match answer {
             Ok(reply) => {
@@ -245,9 +244,8 @@ impl Intake {
             }
         };
         if begun.method == Method::HEAD {
-            let length = reply.body().size_hint().exact().unwrap_or_default();
-            answer::set(&mut reply, header::CONTENT_LENGTH, &length.to_string());
-            *reply.body_mut() = Full::default();
+            let body = std::mem::take(reply.body_mut());
+            answer::set(&mut reply, header::CONTENT_LENGTH, &body.len().to_string());
         }
         answer::set(&mut reply, X_REQUEST_ID, &request_id);
         reply

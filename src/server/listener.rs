@@ -6,7 +6,6 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::{Request, Response, body::Incoming};
 use rustls::ServerConfig;
 use tokio::{
@@ -40,15 +39,15 @@ pub trait Handler: Send + Sync + 'static {
     /// The response to `request`, which came over the connection of `visit`.
     ///
     /// The future is dropped where it waits if the client hangs up, resets the HTTP/2 stream, or outlasts the drain. What
-    /// must not stop half-way (a write) belongs in a task of its own, which this future only waits for. If it panics, the
-    /// client loses its connection (HTTP/1.1) or its stream (HTTP/2); the server goes on.
+    /// must not stop half-way (a write) goes on by itself then (`unstopped`). If it panics, the client loses its connection
+    /// (HTTP/1.1) or its stream (HTTP/2); the server goes on.
     ///
     /// A response sent before the body was read closes an HTTP/1.1 connection.
     fn handle(
         &self,
         request: Request<Incoming>,
         visit: &Visit,
-    ) -> impl Future<Output = Response<Full<Bytes>>> + Send;
+    ) -> impl Future<Output = Response<Bytes>> + Send;
 }
 
 /// Serves `listener` until `shutdown` becomes true or its sender is gone, then lets the requests in flight end for at

@@ -7,8 +7,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::body::Body;
 use hyper::header;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -73,7 +71,7 @@ impl Outgoing {
             let kept_is_enough = |kept: &OwnedSemaphorePermit| kept.num_permits() >= kib as usize;
             let room = kept.take().filter(kept_is_enough);
             if let Some(room) = room.or_else(|| self.reads.take(kib)) {
-                return Ok(held(reply, room).await);
+                return Ok(held(reply, room));
             }
             drop(reply);
             let free = Arc::clone(&self.reads.free);
@@ -82,13 +80,13 @@ impl Outgoing {
     }
 
     /// `reply` with its room, unless it is small or has it.
-    pub async fn place(&self, reply: Reply) -> Result<Reply, Failure> {
+    pub fn place(&self, reply: Reply) -> Result<Reply, Failure> {
         let needs = self.others.needs(&reply);
         let Some(kib) = needs.filter(|_| reply.extensions().get::<Placed>().is_none()) else {
             return Ok(reply);
         };
         match self.others.take(kib) {
-            Some(room) => Ok(held(reply, room).await),
+            Some(room) => Ok(held(reply, room)),
             None => Err(full()),
         }
     }
@@ -104,7 +102,7 @@ impl Room {
 
     /// The KiB that a large reply needs; none for a small one. One that is larger than all of the room takes all.
     fn needs(&self, reply: &Reply) -> Option<u32> {
-        let bytes = usize::try_from(reply.body().size_hint().lower()).unwrap_or(usize::MAX);
+        let bytes = reply.body().len();
         let kib = bytes.div_ceil(1024).min(self.size);
         (bytes > LARGE).then(|| u32::try_from(kib).unwrap_or(u32::MAX))
     }
@@ -116,15 +114,9 @@ impl Room {
 }
 
 /// `reply`, whose bytes keep `room`.
-async fn held(reply: Reply, room: OwnedSemaphorePermit) -> Reply {
-    let (mut head, body) = reply.into_parts();
-    let bytes = match body.collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(never) => match never {},
-    };
-    head.extensions.insert(Placed);
-    let bytes = Bytes::from_owner(Held { bytes, _room: room });
-    Reply::from_parts(head, Full::new(bytes))
+fn held(mut reply: Reply, room: OwnedSemaphorePermit) -> Reply {
+    reply.extensions_mut().insert(Placed);
+    reply.map(|bytes| Bytes::from_owner(Held { bytes, _room: room }))
 }
 
 /// The failure of a request whose answer has no room.
@@ -144,7 +136,7 @@ mod tests {
 
     fn reply(bytes: usize) -> Reply {
         let mut reply = answer::empty(200);
-        *reply.body_mut() = Full::new(Bytes::from(vec![b'x'; bytes]));
+        *reply.body_mut() = Bytes::from(vec![b'x'; bytes]);
         reply
     }
 
@@ -155,7 +147,7 @@ mod tests {
         let mut sent = Vec::new();
         for _ in 0..READS * 1024 / PAGE {
             let reply = outgoing.read(|| ready(Ok(reply(PAGE)))).await.unwrap();
-            sent.push(outgoing.place(reply).await.unwrap());
+            sent.push(outgoing.place(reply).unwrap());
         }
         // Small ones go on.
         outgoing.read(|| ready(Ok(reply(LARGE)))).await.unwrap();
@@ -167,8 +159,7 @@ mod tests {
         let wait = tokio::time::timeout(Duration::from_millis(100), &mut waiting);
         assert!(wait.await.is_err());
         // As long as a byte of it is there, an answer keeps its room.
-        let body = sent.pop().unwrap().into_body().collect().await;
-        let mut rest = body.unwrap().to_bytes().split_off(PAGE - 1);
+        let mut rest = sent.pop().unwrap().into_body().split_off(PAGE - 1);
         let wait = tokio::time::timeout(Duration::from_millis(100), &mut waiting);
         assert!(wait.await.is_err());
         assert_eq!(made.load(SeqCst), 1);
@@ -182,10 +173,10 @@ mod tests {
         // Reads do not take the room of changes; changes do not wait.
         sent.push(last);
         for _ in 0..OTHERS * 1024 / PAGE {
-            sent.push(outgoing.place(reply(PAGE)).await.unwrap());
+            sent.push(outgoing.place(reply(PAGE)).unwrap());
         }
-        assert_eq!(outgoing.place(reply(PAGE)).await.unwrap_err().status, 503);
+        assert_eq!(outgoing.place(reply(PAGE)).unwrap_err().status, 503);
         drop(sent);
-        outgoing.place(reply(2 * OTHERS * 1024)).await.unwrap();
+        outgoing.place(reply(2 * OTHERS * 1024)).unwrap();
     }
 }

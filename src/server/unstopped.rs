@@ -9,19 +9,19 @@ use tokio::runtime::Handle;
 
 use crate::directory::Refusal;
 
-/// Does `work`: where it is awaited, and in a task of its own from where that ends early. Its panic is a bug of this one
-/// request, which fails.
-pub async fn unstopped<T: Send + 'static>(
+/// Does `work`: where it is awaited, and in a task of its own from where that ends early, if the runtime has not ended.
+/// Its panic is a bug of this one request, which fails.
+pub fn unstopped<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
-) -> Result<T, Refusal> {
-    Unstopped(Some(Box::pin(work))).await
+) -> Unstopped<T> {
+    Unstopped(Some(Box::pin(work)))
 }
 
 /// The work, until it is done.
-struct Unstopped<F: Future<Output: Send + 'static> + Send + 'static>(Option<Pin<Box<F>>>);
+pub struct Unstopped<T: Send + 'static>(Option<Pin<Box<dyn Future<Output = T> + Send>>>);
 
-impl<F: Future<Output: Send + 'static> + Send + 'static> Future for Unstopped<F> {
-    type Output = Result<F::Output, Refusal>;
+impl<T: Send + 'static> Future for Unstopped<T> {
+    type Output = Result<T, Refusal>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let failed = |why: &str| Err(Refusal::Failed(why.into()));
@@ -38,7 +38,7 @@ impl<F: Future<Output: Send + 'static> + Send + 'static> Future for Unstopped<F>
     }
 }
 
-impl<F: Future<Output: Send + 'static> + Send + 'static> Drop for Unstopped<F> {
+impl<T: Send + 'static> Drop for Unstopped<T> {
     fn drop(&mut self) {
         if let Some(work) = self.0.take()
             && let Ok(runtime) = Handle::try_current()
@@ -71,6 +71,24 @@ mod tests {
         timeout(Duration::from_secs(60), done.notified())
             .await
             .unwrap();
+    }
+
+    #[tokio::test]
+    async fn work_that_nobody_began_to_wait_for_is_done() {
+        let done = Arc::new(Notify::new());
+        let end = Arc::clone(&done);
+        drop(unstopped(async move { end.notify_one() }));
+        timeout(Duration::from_secs(60), done.notified())
+            .await
+            .unwrap();
+    }
+
+    #[test]
+    fn without_a_runtime_work_ends_where_its_waiter_leaves() {
+        let state = Arc::new(());
+        let kept = Arc::clone(&state);
+        drop(unstopped(async move { drop(kept) }));
+        assert_eq!(Arc::strong_count(&state), 1);
     }
 
     #[tokio::test]

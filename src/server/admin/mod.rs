@@ -20,10 +20,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderMap};
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -35,12 +34,12 @@ use super::listener::Handler;
 use super::metrics::{self, Metrics};
 use super::route::segments;
 use super::strangers::Visit;
+use super::unstopped::unstopped;
 use super::{Settings, Work};
 use crate::directory::Directory;
 use crate::directory::audit::{Entry, Origin};
 use crate::directory::tokens::{Principal, Scope};
 use crate::scim::ScimType;
-use crate::server::unstopped::unstopped;
 use route::{Answering, Asked, Found, Need, Route, Table};
 
 /// Where the API is.
@@ -80,7 +79,7 @@ pub struct Admin {
 }
 
 impl Handler for Admin {
-    async fn handle(&self, request: Request<Incoming>, visit: &Visit) -> Response<Full<Bytes>> {
+    async fn handle(&self, request: Request<Incoming>, visit: &Visit) -> Reply {
         let path: Vec<_> = segments(request.uri().path()).collect();
         let path: Vec<_> = path.iter().map(AsRef::as_ref).collect();
         let Some(below) = path.strip_prefix(&BASE) else {
@@ -92,7 +91,7 @@ impl Handler for Admin {
                 .begin(&request, visit, probe.map(|probe| (probe, None)));
             begun.line.quiet = true;
             let answer = timeout_at(begun.deadline, self.supervise(probe, request.method())).await;
-            return self.intake.finish(begun, answer, problem::reply).await;
+            return self.intake.finish(begun, answer, problem::reply);
         };
         let found = self.table.find(below, request.method());
         let label = found.as_ref().ok().map(Found::label);
@@ -112,7 +111,7 @@ impl Handler for Admin {
             &mut begun.line.origin,
         );
         let answer = timeout_at(deadline + patience, respond).await;
-        self.intake.finish(begun, answer, problem::reply).await
+        self.intake.finish(begun, answer, problem::reply)
     }
 }
 
@@ -249,7 +248,7 @@ impl Admin {
             (Some(METRICS), &Method::GET | &Method::HEAD) => {
                 let text = self.metrics.text().await?;
                 let mut reply = answer::empty(200);
-                *reply.body_mut() = Full::new(Bytes::from(text));
+                *reply.body_mut() = Bytes::from(text);
                 answer::set(&mut reply, header::CONTENT_TYPE, metrics::MEDIA_TYPE);
                 return Ok(reply);
             }

@@ -68,8 +68,8 @@ impl Scim {
         Ok(Understood { bulk: value, room })
     }
 
-    /// Carries the operations out, also when the client hangs up, and answers for each that was attempted, in the order of the
-    /// request.
+    /// Carries the operations out, also when the client hangs up, and answers for each that was attempted, in the order of
+    /// the request.
     pub(super) async fn execute_bulk(
         &self,
         understood: Understood,

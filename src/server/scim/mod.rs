@@ -8,10 +8,9 @@ use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Incoming;
 use hyper::header;
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request};
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::{self, Failure, Reply};
@@ -52,7 +51,7 @@ struct Asked {
 }
 
 impl Handler for Scim {
-    async fn handle(&self, request: Request<Incoming>, visit: &Visit) -> Response<Full<Bytes>> {
+    async fn handle(&self, request: Request<Incoming>, visit: &Visit) -> Reply {
         let endpoint = self.routes.endpoint(request.uri().path());
         let label = endpoint.as_ref().map(Endpoint::label);
         let mut begun = self.intake.begin(&request, visit, label);
@@ -63,7 +62,7 @@ impl Handler for Scim {
             timeout_at(deadline, respond).await
         };
         let told = |failure: Failure, _: &str| failure.into_reply();
-        self.intake.finish(begun, answer, told).await
+        self.intake.finish(begun, answer, told)
     }
 }
 
@@ -123,7 +122,7 @@ impl Scim {
             let body = self.intake.json(body, Asks::Search, token, deadline, Ok);
             let Content { value, room: _room } = body.await?;
             let search = || self.search(resource_type, value.clone());
-            return self.intake.outgoing.read(search).await;
+            return Box::pin(self.intake.outgoing.read(search)).await;
         }
         let asked = match admitted {
             Ok(Endpoint::Bulk) => match self.understand_bulk(request, principal, deadline).await {

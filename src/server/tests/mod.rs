@@ -13,7 +13,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::{Request, Response, StatusCode, body::Incoming};
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion,
@@ -76,7 +75,7 @@ impl Drop for GivenUp<'_> {
 }
 
 impl Handler for Answers {
-    async fn handle(&self, request: Request<Incoming>, _: &Visit) -> Response<Full<Bytes>> {
+    async fn handle(&self, request: Request<Incoming>, _: &Visit) -> Response<Bytes> {
         match request.uri().path() {
             "/wait" => {
                 let given_up = GivenUp(&self.given_up);
@@ -103,8 +102,8 @@ impl Handler for Answers {
     }
 }
 
-fn answer(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body));
+fn answer(status: StatusCode, body: Bytes) -> Response<Bytes> {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     response
 }
