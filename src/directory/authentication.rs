@@ -344,15 +344,6 @@ impl Job for Used {
             .iter()
             .try_for_each(|(id, at)| table::used(connection, id, *at))
     }
-
-    fn refused(
-        &mut self,
-        _: &Connection,
-        _: &mut Tail,
-        _: &store::Error,
-    ) -> Result<(), store::Error> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

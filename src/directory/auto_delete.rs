@@ -101,15 +101,6 @@ impl Job for Leapt {
     ) -> Result<(), store::Error> {
         life::note_leap(connection, self.0)
     }
-
-    fn refused(
-        &mut self,
-        _: &rusqlite::Connection,
-        _: &mut Tail,
-        _: &store::Error,
-    ) -> Result<(), store::Error> {
-        Ok(())
-    }
 }
 
 impl Directory {

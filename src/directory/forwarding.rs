@@ -50,13 +50,4 @@ impl Job for Received {
     fn apply(&mut self, connection: &Connection, _: &mut Tail) -> Result<(), store::Error> {
         forwarding::note(connection, &self.destination, self.seq)
     }
-
-    fn refused(
-        &mut self,
-        _: &Connection,
-        _: &mut Tail,
-        _: &store::Error,
-    ) -> Result<(), store::Error> {
-        Ok(())
-    }
 }

@@ -260,15 +260,6 @@ impl Job for Nothing {
     fn apply(&mut self, _: &Connection, _: &mut Tail) -> Result<(), store::Error> {
         Ok(())
     }
-
-    fn refused(
-        &mut self,
-        _: &Connection,
-        _: &mut Tail,
-        _: &store::Error,
-    ) -> Result<(), store::Error> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

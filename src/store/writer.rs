@@ -57,13 +57,16 @@ pub trait Job: Send + 'static {
         tail: &mut Tail,
     ) -> Result<Self::Done, Self::Refused>;
 
-    /// Called after that rollback, to write what has to stand even so; it is committed like a change.
+    /// Called after that rollback, to write what has to stand even so; it is committed like a change. Nothing, if a job
+    /// does not say otherwise.
     fn refused(
         &mut self,
-        connection: &Connection,
-        tail: &mut Tail,
-        why: &Self::Refused,
-    ) -> Result<(), Error>;
+        _connection: &Connection,
+        _tail: &mut Tail,
+        _why: &Self::Refused,
+    ) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// A job with its type erased, on its way through the writer.

@@ -196,10 +196,6 @@ impl super::super::writer::Job for Change {
         connection.execute("UPDATE appliance SET audit_seq = audit_seq + 1", [])?;
         Ok(())
     }
-
-    fn refused(&mut self, _: &Connection, _: &mut Tail, _: &Error) -> Result<(), Error> {
-        Ok(())
-    }
 }
 
 #[tokio::test]
@@ -300,10 +296,6 @@ impl super::super::writer::Job for Large {
              INSERT INTO audit_about SELECT 'name', hex(randomblob(400)), i FROM n",
             [],
         )?;
-        Ok(())
-    }
-
-    fn refused(&mut self, _: &Connection, _: &mut Tail, _: &Error) -> Result<(), Error> {
         Ok(())
     }
 }

@@ -21,10 +21,6 @@ impl Job for Numbered {
         self.1.lock().unwrap().push(self.0);
         Ok(())
     }
-
-    fn refused(&mut self, _: &Connection, _: &mut Tail, _: &Error) -> Result<(), Error> {
-        Ok(())
-    }
 }
 
 #[test]

@@ -101,10 +101,6 @@ impl Job for Empty {
     fn apply(&mut self, _: &Connection, _: &mut Tail) -> Result<(), Error> {
         Ok(())
     }
-
-    fn refused(&mut self, _: &Connection, _: &mut Tail, _: &Error) -> Result<(), Error> {
-        Ok(())
-    }
 }
 
 /// A job that says when it runs and goes on when it is told.
@@ -120,10 +116,6 @@ impl Job for Gate {
     fn apply(&mut self, _: &Connection, _: &mut Tail) -> Result<(), Error> {
         self.running.send(()).unwrap();
         self.go.recv_timeout(DEADLINE).unwrap();
-        Ok(())
-    }
-
-    fn refused(&mut self, _: &Connection, _: &mut Tail, _: &Error) -> Result<(), Error> {
         Ok(())
     }
 }
@@ -489,10 +481,6 @@ impl Job for Brittle {
     type Refused = Error;
 
     fn apply(&mut self, _: &Connection, _: &mut Tail) -> Result<(), Error> {
-        Ok(())
-    }
-
-    fn refused(&mut self, _: &Connection, _: &mut Tail, _: &Error) -> Result<(), Error> {
         Ok(())
     }
 }
