@@ -54,7 +54,7 @@ CREATE TABLE mapping (
 -- The people: what the identity provider sent (`resource` and its keys) and the account that derives from it.
 CREATE TABLE user (
     seq              INTEGER PRIMARY KEY,  -- order of creation: the order of lists
-    id               TEXT NOT NULL UNIQUE,
+    id               TEXT NOT NULL UNIQUE CHECK (substr(id, 25) = printf('%012d', seq)),  -- a UUID that ends in `seq`
     resource         TEXT NOT NULL,        -- the attributes as sent: JSON without id, schemas and meta
     user_name_key    TEXT NOT NULL,
     username_key     TEXT NOT NULL,        -- the key of `username`
@@ -108,7 +108,7 @@ CREATE INDEX user_email_value ON user_email (value_key);
 -- The groups that the identity provider sent.
 CREATE TABLE "group" (
     seq              INTEGER PRIMARY KEY,  -- order of creation: the order of lists
-    id               TEXT NOT NULL UNIQUE,
+    id               TEXT NOT NULL UNIQUE CHECK (substr(id, 25) = printf('%012d', seq)),  -- a UUID that ends in `seq`
     resource         TEXT NOT NULL,        -- the attributes as sent, without members: JSON
     display_name_key TEXT NOT NULL UNIQUE,
     external_id      TEXT,

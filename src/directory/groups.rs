@@ -22,6 +22,7 @@ use crate::scim::schema::ResourceType;
 use crate::scim::version::Condition;
 use crate::scim::{Error, Object, ScimType};
 use crate::store::groups::{self, Group, Reference};
+use crate::store::id;
 use crate::store::list::Stored;
 use crate::store::text::object as text_of;
 
@@ -208,9 +209,10 @@ impl<'a> Change<'a> {
         let members = patch::members_of(&mut attributes);
         self.refuse_taken("", &attributes)?;
         let as_stored = storable(&attributes)?;
+        let (seq, id) = id::next(self.connection, groups::TABLE)?;
         let group = Group {
-            seq: 0,
-            id: super::new_id(),
+            seq,
+            id,
             resource: attributes,
             version: 1,
             created: self.now,

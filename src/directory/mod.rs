@@ -70,7 +70,7 @@ use view::{Representation, View};
 /// Where the present instant comes from.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// A new id of a resource or a request: a UUID that sorts by time, to the millisecond.
+/// A new id of a request: a UUID that sorts by time, to the millisecond.
 fn new_id() -> String {
     // Without a counter that all threads would share.
     let id = uuid::Uuid::new_v7(uuid::Timestamp::now(uuid::NoContext));

@@ -19,6 +19,7 @@ use crate::scim::schema::{ResourceType, Schemas};
 use crate::scim::version::Condition;
 use crate::scim::{Error, Object, ScimType, fold};
 use crate::store::groups::{self, Reference};
+use crate::store::id;
 use crate::store::list::Stored;
 use crate::store::text::object as text_of;
 use crate::store::users::{self, Assignment, Author, ManagedBy, Standing, Status, Touched, User};
@@ -280,9 +281,10 @@ impl Change<'_> {
             None,
             standing,
         )?;
+        let (seq, id) = id::next(self.connection, users::TABLE)?;
         let user = User {
-            seq: 0,
-            id: super::new_id(),
+            seq,
+            id,
             account: account::derive(&attributes, None, self.schemas.custom_urn(), self.entry),
             resource: attributes,
             version: 1,

@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 
 use super::lower::Condition;
 use super::users::{Assignment, ManagedBy, PreservedBy, Status, User};
-use super::{Error, open::optional, text};
+use super::{Error, id, open::optional, text};
 
 /// An account in the words of the contract for scripts (design §5); its fields are their keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -233,9 +233,14 @@ fn read(row: &Row<'_>) -> Result<Listed, rusqlite::Error> {
 /// The account with this id.
 pub fn get(connection: &Connection, id: &str) -> Result<Option<Listed>, Error> {
     let sql = format!(
-        "{SELECT} FROM user AS owner JOIN accounts ON accounts.id = owner.id WHERE owner.id = ?1"
+        "{SELECT} FROM user AS owner JOIN accounts ON accounts.id = owner.id
+         WHERE owner.seq = ?1 AND owner.id = ?2"
     );
-    optional(connection.prepare_cached(&sql)?.query_row([id], read))
+    optional(
+        connection
+            .prepare_cached(&sql)?
+            .query_row((id::row(id), id), read),
+    )
 }
 
 /// Ids of at most `most` accounts that their profiles would have deleted by `now`.

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Params, Row, params};
 use serde_json::Value;
 
 use super::list::Stored;
-use super::text;
 use super::{Error, open::optional};
+use super::{id, text};
 use crate::scim::Object;
 use crate::scim::fold::fold;
 use crate::scim::schema::ResourceType;
@@ -16,9 +16,9 @@ use crate::scim::schema::ResourceType;
 /// One row of `group`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Group {
-    /// Row number, in the order of creation; 0 until it is stored.
+    /// Row number, in the order of creation.
     pub seq: i64,
-    /// The resource's id: a UUID.
+    /// The resource's id, as [`id::next`] gives it.
     pub id: String,
     /// The attributes as sent, without members.
     pub resource: Object,
@@ -64,41 +64,43 @@ fn read(row: &Row<'_>) -> Result<Group, rusqlite::Error> {
     })
 }
 
-fn one(connection: &Connection, condition: &str, value: &str) -> Result<Option<Group>, Error> {
+fn one(
+    connection: &Connection,
+    condition: &str,
+    values: impl Params,
+) -> Result<Option<Group>, Error> {
     let sql = format!("SELECT {COLUMNS} FROM \"group\" WHERE {condition}");
-    optional(connection.prepare_cached(&sql)?.query_row([value], read))
+    optional(connection.prepare_cached(&sql)?.query_row(values, read))
 }
 
 /// The group with this id.
 pub fn get(connection: &Connection, id: &str) -> Result<Option<Group>, Error> {
-    one(connection, "id = ?1", id)
+    one(connection, "seq = ?1 AND id = ?2", (id::row(id), id))
 }
 
 /// The group with this displayName, in any letter case.
 pub fn named(connection: &Connection, display_name: &str) -> Result<Option<Group>, Error> {
-    one(connection, "display_name_key = ?1", &fold(display_name))
+    one(connection, "display_name_key = ?1", [fold(display_name)])
 }
 
-/// Adds a group, whose resource is `text` as JSON, and gives the row that it has then.
+/// Adds a group, whose resource is `text` as JSON, and gives its row.
 pub fn insert(connection: &Connection, group: &Group, text: String) -> Result<Stored, Error> {
-    let stored = write(
+    write(
         connection,
-        "INSERT INTO \"group\" (id, resource, display_name_key, external_id, version, created, modified)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO \"group\" (seq, id, resource, display_name_key, external_id, version, created, modified)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         group,
         text,
-    )?;
-    let seq = connection.last_insert_rowid();
-    Ok(Stored { seq, ..stored })
+    )
 }
 
-/// Writes a group, whose resource is `text` as JSON, over the row with its id and gives the row that it has then.
+/// Writes a group, whose resource is `text` as JSON, over its row and gives the row that it has then.
 pub fn update(connection: &Connection, group: &Group, text: String) -> Result<Stored, Error> {
     write(
         connection,
-        "UPDATE \"group\" SET resource = ?2, display_name_key = ?3, external_id = ?4, version = ?5, created = ?6,
-             modified = ?7
-         WHERE id = ?1",
+        "UPDATE \"group\" SET resource = ?3, display_name_key = ?4, external_id = ?5, version = ?6, created = ?7,
+             modified = ?8
+         WHERE seq = ?1",
         group,
         text,
     )
@@ -108,6 +110,7 @@ fn write(connection: &Connection, sql: &str, group: &Group, text: String) -> Res
     let display_name = group.text("displayName").unwrap_or_default();
     let stored = group.stored(text);
     connection.prepare_cached(sql)?.execute(params![
+        stored.seq,
         stored.id,
         stored.resource,
         fold(display_name),
@@ -138,21 +141,20 @@ pub struct MemberRow {
 
 /// The visible user or the group with this id.
 pub fn find_member(connection: &Connection, id: &str) -> Result<Option<MemberRow>, Error> {
+    let seq = id::row(id);
     let find = |sql, kind| -> Result<Option<MemberRow>, Error> {
-        let row = connection.prepare_cached(sql)?.query_row([id], |row| {
-            let seq = row.get(0)?;
-            Ok(MemberRow { kind, seq })
-        });
-        optional(row)
+        let mut statement = connection.prepare_cached(sql)?;
+        let found = statement.exists((seq, id))?;
+        Ok(found.then_some(MemberRow { kind, seq }))
     };
     let user = find(
-        "SELECT seq FROM user WHERE id = ?1 AND scim_visible = 1",
+        "SELECT 1 FROM user WHERE seq = ?1 AND id = ?2 AND scim_visible = 1",
         ResourceType::User,
     )?;
     match user {
         Some(user) => Ok(Some(user)),
         None => find(
-            "SELECT seq FROM \"group\" WHERE id = ?1",
+            "SELECT 1 FROM \"group\" WHERE seq = ?1 AND id = ?2",
             ResourceType::Group,
         ),
     }

@@ -16,7 +16,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 
 use super::lower::Condition;
-use super::{Error, groups, open::optional, text, users};
+use super::{Error, groups, id, open::optional, text, users};
 use crate::scim::Object;
 use crate::scim::query::sort::Rank;
 use crate::scim::schema::ResourceType;
@@ -145,7 +145,7 @@ impl Table {
     ) -> Self {
         let select = format!("SELECT {COLUMNS}, {grouped}");
         Self {
-            by_id: format!("{select} FROM {name} WHERE id = ?1 AND {visible}"),
+            by_id: format!("{select} FROM {name} WHERE seq = ?1 AND id = ?2 AND {visible}"),
             name,
             visible,
             count,
@@ -159,7 +159,7 @@ impl Table {
         optional(
             connection
                 .prepare_cached(&self.by_id)?
-                .query_row([id], Stored::read),
+                .query_row((id::row(id), id), Stored::read),
         )
     }
 

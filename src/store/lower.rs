@@ -5,7 +5,7 @@
 use rusqlite::types::Value;
 
 use super::users::Status;
-use super::{groups, text, users};
+use super::{groups, id, text, users};
 use crate::scim::filter::evaluate::{Collation, Key};
 use crate::scim::filter::{CompareOp, Filter, Literal, Scope};
 use crate::scim::fold::fold;
@@ -204,8 +204,9 @@ impl Lowering<'_> {
     /// The condition for a text attribute that equals what has this key; none if no index knows it.
     fn equal_text(&self, attribute: &str, sub: &str, key: &str) -> Option<Condition> {
         let value = || [Value::from(key.to_owned())];
+        let with_row = || [Value::from(id::row(key)), key.to_owned().into()];
         Some(match (self.resource_type, attribute, sub) {
-            (_, "id", _) => Condition::few("id = ?", value()),
+            (_, "id", _) => Condition::few("seq = ? AND id = ?", with_row()),
             (_, "externalId", _) => Condition::few("external_id = ?", value()),
             (ResourceType::User, "userName", _) => Condition::few("user_name_key = ?", value()),
             (ResourceType::User, "displayName", _) => {
@@ -223,19 +224,19 @@ impl Lowering<'_> {
                 indexed: false,
                 ..Condition::few(
                     "seq IN (WITH RECURSIVE below (seq) AS (
-                         SELECT seq FROM \"group\" WHERE id = ?
+                         SELECT seq FROM \"group\" WHERE seq = ? AND id = ?
                          UNION
                          SELECT subgroup FROM group_group JOIN below ON group_group.\"group\" = below.seq
                      ) SELECT user FROM below CROSS JOIN group_user ON group_user.\"group\" = below.seq)",
-                    value(),
+                    with_row(),
                 )
             },
             (ResourceType::Group, "members", "value") => Condition::few(
                 "seq IN (
-                     SELECT \"group\" FROM group_user WHERE user = (SELECT seq FROM user WHERE id = ?)
+                     SELECT \"group\" FROM group_user WHERE user = (SELECT seq FROM user WHERE seq = ? AND id = ?)
                      UNION ALL
-                     SELECT \"group\" FROM group_group WHERE subgroup = (SELECT seq FROM \"group\" WHERE id = ?))",
-                [key.to_owned().into(), key.to_owned().into()],
+                     SELECT \"group\" FROM group_group WHERE subgroup = (SELECT seq FROM \"group\" WHERE seq = ? AND id = ?))",
+                [with_row(), with_row()].concat(),
             ),
             _ => return None,
         })

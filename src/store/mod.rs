@@ -10,6 +10,7 @@ pub mod disk;
 pub mod examine;
 pub mod forwarding;
 pub mod groups;
+pub mod id;
 pub mod life;
 pub mod list;
 pub mod lock;

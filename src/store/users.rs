@@ -1,13 +1,13 @@
 //! Statements over `user` and `user_email`.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, params, params_from_iter};
+use rusqlite::{Connection, Params, Row, params, params_from_iter};
 use serde_json::Value;
 
 use super::list::Stored;
 use super::lower::Condition;
 use super::text::{self, words};
-use super::{Error, open::optional};
+use super::{Error, id, open::optional};
 use crate::scim::Object;
 use crate::scim::fold::fold;
 
@@ -95,9 +95,9 @@ pub struct Assignment {
 /// One row of `user`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct User {
-    /// Row number, in the order of creation; 0 until it is stored.
+    /// Row number, in the order of creation.
     pub seq: i64,
-    /// The resource's id: a UUID.
+    /// The resource's id, as [`id::next`] gives it.
     pub id: String,
     /// The attributes as sent.
     pub resource: Object,
@@ -203,19 +203,24 @@ fn read(row: &Row<'_>) -> Result<User, rusqlite::Error> {
     })
 }
 
-fn one(connection: &Connection, condition: &str, value: &str) -> Result<Option<User>, Error> {
+fn one(
+    connection: &Connection,
+    condition: &str,
+    values: impl Params,
+) -> Result<Option<User>, Error> {
     let sql = format!("SELECT {COLUMNS} FROM user WHERE {condition}");
-    optional(connection.prepare_cached(&sql)?.query_row([value], read))
+    optional(connection.prepare_cached(&sql)?.query_row(values, read))
 }
 
 /// The user with this id, hidden or not.
 pub fn get(connection: &Connection, id: &str) -> Result<Option<User>, Error> {
-    one(connection, "id = ?1", id)
+    one(connection, "seq = ?1 AND id = ?2", (id::row(id), id))
 }
 
 /// The user that SCIM sees under `id`.
 pub fn visible(connection: &Connection, id: &str) -> Result<Option<User>, Error> {
-    one(connection, "id = ?1 AND scim_visible = 1", id)
+    let visible = "seq = ?1 AND id = ?2 AND scim_visible = 1";
+    one(connection, visible, (id::row(id), id))
 }
 
 /// The visible user with this userName, else the one whose account has the name that it gives.
@@ -245,7 +250,7 @@ pub fn hidden_by_external_id(
     one(
         connection,
         "external_id = ?1 AND scim_visible = 0 ORDER BY removed DESC LIMIT 1",
-        external_id,
+        [external_id],
     )
 }
 
@@ -258,7 +263,7 @@ pub fn hidden_by_user_name(
         connection,
         "user_name_key = ?1 AND scim_visible = 0 AND external_id IS NULL
          ORDER BY removed DESC LIMIT 1",
-        &fold(user_name),
+        [fold(user_name)],
     )
 }
 
@@ -330,7 +335,7 @@ pub struct Author<'a> {
     pub row: i64,
 }
 
-/// Adds a user, whose resource is `text` as JSON, and gives the row that it has then, without what lists do not read.
+/// Adds a user, whose resource is `text` as JSON, and gives its row, without what lists do not read.
 /// Where it is preserved, `author` did that.
 pub fn insert(
     connection: &Connection,
@@ -343,18 +348,16 @@ pub fn insert(
         "INSERT INTO user (id, resource, user_name_key, username_key, display_name_key, external_id, version, username,
              email, name, upn, status, preserved_by, preserved_at, profile, storage, quota_gb, mapping,
              activation_email, managed_by, scim_visible, legal_hold, created, modified, preserved_actor,
-             preserved_reason, removed)
+             preserved_reason, removed, seq)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22,
              ?23, ?24, CASE WHEN ?13 IS NOT NULL THEN ?25 END, CASE WHEN ?13 IS NOT NULL THEN ?26 END,
-             iif(?21, NULL, ?27))",
+             iif(?21, NULL, ?27), ?28)",
         user,
         &text,
         author,
     )?;
-    let seq = connection.last_insert_rowid();
-    insert_emails(connection, seq, user)?;
-    let stored = user.stored(text);
-    Ok(Stored { seq, ..stored })
+    insert_emails(connection, user)?;
+    Ok(user.stored(text))
 }
 
 /// What of a user's row a change touches besides its resource, its version and its instant. Columns that are set have
@@ -398,7 +401,7 @@ pub fn update(
         connection
             .prepare_cached("DELETE FROM user_email WHERE user = ?1")?
             .execute([user.seq])?;
-        insert_emails(connection, user.seq, user)?;
+        insert_emails(connection, user)?;
     }
     Ok(stored)
 }
@@ -420,7 +423,7 @@ fn update_columns(
              preserved_reason = CASE
                  WHEN ?13 IS NULL THEN NULL WHEN ?13 IS preserved_by THEN preserved_reason ELSE ?26 END,
              removed = iif(?21, NULL, coalesce(removed, ?27))
-         WHERE id = ?1",
+         WHERE seq = ?28",
         user,
         text,
         author,
@@ -466,15 +469,16 @@ fn write(
         author.actor,
         author.reason,
         author.row,
+        user.seq,
     ])?;
     Ok(())
 }
 
-fn insert_emails(connection: &Connection, seq: i64, user: &User) -> Result<(), Error> {
+fn insert_emails(connection: &Connection, user: &User) -> Result<(), Error> {
     let mut insert =
         connection.prepare_cached("INSERT INTO user_email (user, value_key) VALUES (?1, ?2)")?;
     for key in user.email_keys() {
-        insert.execute((seq, key))?;
+        insert.execute((user.seq, key))?;
     }
     Ok(())
 }

@@ -20,8 +20,8 @@ fn fill(database: &Path, group: &str) {
     let sql = format!(
         "PRAGMA foreign_keys = ON; BEGIN;
          WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < {MANY})
-         INSERT INTO user (id, resource, user_name_key, username_key, external_id, version, {columns})
-         SELECT 'u' || n, '{{\"userName\":\"u' || n || '@x.test\",\"active\":true}}',
+         INSERT INTO user (seq, id, resource, user_name_key, username_key, external_id, version, {columns})
+         SELECT 1000 + n, printf('user--------------------%012d', 1000 + n), '{{\"userName\":\"u' || n || '@x.test\",\"active\":true}}',
                 'u' || n || '@x.test', 'u' || n || '@x.test', NULL, 1, {columns}
          FROM number CROSS JOIN user WHERE user.external_id = 'anna';
          INSERT INTO group_user (\"group\", user)
@@ -30,6 +30,11 @@ fn fill(database: &Path, group: &str) {
          COMMIT;"
     );
     db.execute_batch(&sql).unwrap();
+}
+
+/// The id of such a user.
+fn id(number: i64) -> String {
+    format!("user--------------------{:012}", 1000 + number)
 }
 
 #[tokio::test]
@@ -54,15 +59,15 @@ async fn a_group_of_100_000_is_changed_by_one_member() {
         "applied"
     );
     assert_eq!(counted(), MANY + 1);
-    let row = audit(&app, &remove(&app, &crew, "u7").await);
-    assert_eq!(row.changes, json!({"members": {"old": ["u7"]}}));
+    let row = audit(&app, &remove(&app, &crew, &id(7)).await);
+    assert_eq!(row.changes, json!({"members": {"old": [id(7)]}}));
     assert_eq!(counted(), MANY);
     assert_eq!(
-        audit(&app, &add(&app, &crew, "u8").await).verdict,
+        audit(&app, &add(&app, &crew, &id(8)).await).verdict,
         "unchanged"
     );
-    assert_eq!(groups_of(&app, "u8").await.0, ["Crew direct"]);
-    assert_eq!(groups_of(&app, "u7").await.0, [""; 0]);
+    assert_eq!(groups_of(&app, &id(8)).await.0, ["Crew direct"]);
+    assert_eq!(groups_of(&app, &id(7)).await.0, [""; 0]);
 
     let small = |json: &Value| assert!(json.to_string().len() < 1000, "more than was asked for");
     for query in ["excludedAttributes=members", "attributes=displayName"] {

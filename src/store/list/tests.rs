@@ -96,7 +96,7 @@ fn a_list_by_index_comes_to_its_place_by_the_index_for_that() {
 fn users_are_found_by_index() {
     for (filter, by) in [
         ("userName eq \"a\"", "user_visible_name (user_name_key=?"),
-        ("id eq \"a\"", "(id=?"),
+        ("id eq \"a\"", "(rowid=?"),
         ("externalId eq \"a\"", "user_external_id (external_id=?"),
         (
             "displayName eq \"a\"",
@@ -116,7 +116,7 @@ fn users_are_found_by_index() {
             "meta.lastModified eq \"2026-01-01T00:00:00Z\"",
             "user_modified (modified=?",
         ),
-        ("id eq \"a\" and manager eq \"b\"", "(id=?"),
+        ("id eq \"a\" and manager eq \"b\"", "(rowid=?"),
         ("userName eq \"a\" and active eq true", "user_name_key=?"),
         ("externalId eq \"a\" and active eq true", "external_id=?"),
         (
@@ -138,11 +138,11 @@ fn users_are_found_by_index() {
 fn groups_are_found_by_index() {
     for (filter, by) in [
         ("displayName eq \"a\"", "(display_name_key=?"),
-        ("id eq \"a\"", "(id=?"),
+        ("id eq \"a\"", "(rowid=?"),
         ("externalId eq \"a\"", "group_external_id (external_id=?"),
         ("members eq \"a\"", "group_user_user (user=?"),
         ("members.value eq \"a\"", "group_group_subgroup (subgroup=?"),
-        ("id eq \"g\" and members eq \"a\"", "(id=?"),
+        ("id eq \"g\" and members eq \"a\"", "(rowid=?"),
         (
             "meta.lastModified eq \"2026-01-01T00:00:00Z\"",
             "group_modified (modified=?",

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::Value;
 
-use super::made::{ADDRESSES, TYPES, WORDS};
+use super::made::{ADDRESSES, G0, G1, G2, OTHER_CASE, TYPES, U0, U1, U2, WORDS};
 use crate::scim::schema::ResourceType;
 
 /// What `meta.lastModified` is compared with, also with what no row can hold.
@@ -36,7 +36,7 @@ fn comparison(
 fn common(attributes: &'static [&'static str]) -> impl Strategy<Value = String> {
     let order = select(&["eq", "ne", "gt", "ge", "lt", "le"][..]);
     prop_oneof![
-        comparison(&["id"], &["u0", "u1", "U1", "u2", "g0", "g1", "g2", ""]),
+        comparison(&["id"], &[U0, U1, OTHER_CASE, U2, G0, G1, G2, ""]),
         (
             select(&["meta.lastModified", "META.lastmodified"][..]),
             order,
@@ -89,9 +89,9 @@ fn user_terms() -> impl Strategy<Value = String> {
         2 => comparison(&["emails", "emails.value", "Emails.Value"], &ADDRESSES),
         2 => element("emails", || comparison(&["value"], &ADDRESSES), || comparison(&["type", "comment"], &TYPES)),
         1 => active,
-        2 => comparison(&["groups", "groups.value"], &["g0", "g1", "g2", "G1", "u1"]),
+        2 => comparison(&["groups", "groups.value"], &[G0, G1, G2, OTHER_CASE, U1]),
         1 => comparison(&["groups.type"], &["direct", "Indirect"]),
-        1 => element("groups", || comparison(&["value"], &["g0", "g1"]), || comparison(&["type"], &["direct"])),
+        1 => element("groups", || comparison(&["value"], &[G0, G1]), || comparison(&["type"], &["direct"])),
         2 => common(&["displayName", "externalId", "emails", "groups", "title", "shoeSize", "userName"]),
     ]
 }
@@ -99,9 +99,9 @@ fn user_terms() -> impl Strategy<Value = String> {
 fn group_terms() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => comparison(&["displayName", "externalId", "DISPLAYNAME", "members.display", "userName"], &WORDS),
-        3 => comparison(&["members", "members.value"], &["u0", "u1", "u2", "g0", "g1", "G1"]),
+        3 => comparison(&["members", "members.value"], &[U0, U1, U2, G0, G1, OTHER_CASE]),
         1 => comparison(&["members.type"], &["User", "group"]),
-        1 => element("members", || comparison(&["value"], &["u0", "g1"]), || comparison(&["type"], &["User", "Group"])),
+        1 => element("members", || comparison(&["value"], &[U0, G1]), || comparison(&["type"], &["User", "Group"])),
         2 => common(&["externalId", "members", "shoeSize"]),
     ]
 }

@@ -105,7 +105,18 @@ pub fn crowds() -> impl Strategy<Value = Crowd> {
         })
 }
 
-/// A directory of such people and groups in memory, with the ids `u0`… and `g0`….
+/// Ids that users may have.
+pub const U0: &str = "user--------------------000000000001";
+pub const U1: &str = "user--------------------000000000002";
+pub const U2: &str = "user--------------------000000000003";
+/// Ids that groups may have.
+pub const G0: &str = "group-------------------000000000001";
+pub const G1: &str = "group-------------------000000000002";
+pub const G2: &str = "group-------------------000000000003";
+/// An id that nobody has, but a user in other letters.
+pub const OTHER_CASE: &str = "USER--------------------000000000002";
+
+/// A directory of such people and groups in memory, with the ids [`U0`]… and [`G0`]….
 pub fn directory(people: Vec<Person>, crowds: Vec<Crowd>) -> (Connection, View) {
     let connection = Connection::open_in_memory().unwrap();
     connection.execute_batch(SCHEMA).unwrap();
@@ -124,9 +135,10 @@ pub fn directory(people: Vec<Person>, crowds: Vec<Crowd>) -> (Connection, View) 
             continue;
         }
         let active = person.attributes["active"] == true;
+        let seq = number as i64 + 1;
         let user = User {
-            seq: 0,
-            id: format!("u{number}"),
+            seq,
+            id: format!("user--------------------{seq:012}"),
             resource: person.attributes,
             version: number as i64,
             account: Account {
@@ -156,9 +168,7 @@ pub fn directory(people: Vec<Person>, crowds: Vec<Crowd>) -> (Connection, View) 
             reason: "a test",
             row: 1,
         };
-        let seq = users::insert(&connection, &user, json!(user.resource).to_string(), author)
-            .unwrap()
-            .seq;
+        users::insert(&connection, &user, json!(user.resource).to_string(), author).unwrap();
         if person.visible {
             members.push(MemberRow {
                 kind: ResourceType::User,
@@ -171,9 +181,10 @@ pub fn directory(people: Vec<Person>, crowds: Vec<Crowd>) -> (Connection, View) 
         if groups::named(&connection, &crowd.name).unwrap().is_some() {
             continue;
         }
+        let seq = number as i64 + 1;
         let group = Group {
-            seq: 0,
-            id: format!("g{number}"),
+            seq,
+            id: format!("group-------------------{seq:012}"),
             resource: without_nulls(
                 json!({"displayName": crowd.name, "externalId": crowd.external_id}),
             ),
@@ -181,9 +192,7 @@ pub fn directory(people: Vec<Person>, crowds: Vec<Crowd>) -> (Connection, View) 
             created: at(0),
             modified: at(crowd.modified),
         };
-        let seq = groups::insert(&connection, &group, json!(group.resource).to_string())
-            .unwrap()
-            .seq;
+        groups::insert(&connection, &group, json!(group.resource).to_string()).unwrap();
         members.push(MemberRow {
             kind: ResourceType::Group,
             seq,
