@@ -36,6 +36,7 @@ mod groups;
 mod guessing;
 mod history;
 mod home;
+mod ids;
 mod impact;
 mod import;
 mod life;
