@@ -77,33 +77,33 @@ impl World {
         ];
         let mut people = Vec::new();
         for (body, number) in bodies.into_iter().zip(1..) {
-            let mut user = user(stored(body, ResourceType::User), number);
+            let user = user(stored(body, ResourceType::User), number);
             let author = users::Author {
                 actor: "test",
                 reason: "a test",
                 row: 1,
             };
-            user.seq = users::insert(&connection, &user, text(&user.resource), author)?.seq;
+            users::insert(&connection, &user, text(&user.resource), author)?;
             people.push(user);
         }
         let mut teams = Vec::new();
-        for (number, members) in [(8, &["1", "2"][..]), (9, &["8", "3"])] {
+        for (number, members) in [(8, &[1, 2][..]), (9, &[8, 3])] {
             let resource = stored(
                 json!({"displayName": format!("Team {number}")}),
                 ResourceType::Group,
             );
-            let (id, at) = (number.to_string(), instant(number));
-            let mut group = groups::Group {
-                seq: 0,
-                id,
+            let at = instant(number);
+            let group = groups::Group {
+                seq: number,
+                id: id(number),
                 resource,
                 version: 1,
                 created: at,
                 modified: at,
             };
-            group.seq = groups::insert(&connection, &group, text(&group.resource))?.seq;
-            for id in members {
-                let member = groups::find_member(&connection, id)?.expect("a member");
+            groups::insert(&connection, &group, text(&group.resource))?;
+            for number in members {
+                let member = groups::find_member(&connection, &id(*number))?.expect("a member");
                 groups::add_member(&connection, group.seq, member)?;
             }
             teams.push(group);
@@ -155,8 +155,8 @@ fn user(resource: Object, number: i64) -> User {
     let name = resource["userName"].as_str().unwrap_or_default();
     let at = instant(number);
     User {
-        seq: 0,
-        id: number.to_string(),
+        seq: number,
+        id: id(number),
         version: 1,
         account: Account {
             username: users::sanitised(name),
@@ -181,6 +181,11 @@ fn user(resource: Object, number: i64) -> User {
         modified: at,
         resource,
     }
+}
+
+/// The id of the row with this number.
+fn id(number: i64) -> String {
+    format!("{number:036}")
 }
 
 fn instant(number: i64) -> Timestamp {
