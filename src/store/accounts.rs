@@ -239,7 +239,7 @@ pub fn get(connection: &Connection, id: &str) -> Result<Option<Listed>, Error> {
     optional(
         connection
             .prepare_cached(&sql)?
-            .query_row((id::row(id), id), read),
+            .query_row(id::key(id), read),
     )
 }
 

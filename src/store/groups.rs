@@ -75,7 +75,7 @@ fn one(
 
 /// The group with this id.
 pub fn get(connection: &Connection, id: &str) -> Result<Option<Group>, Error> {
-    one(connection, "seq = ?1 AND id = ?2", (id::row(id), id))
+    one(connection, "seq = ?1 AND id = ?2", id::key(id))
 }
 
 /// The group with this displayName, in any letter case.
@@ -141,7 +141,7 @@ pub struct MemberRow {
 
 /// The visible user or the group with this id.
 pub fn find_member(connection: &Connection, id: &str) -> Result<Option<MemberRow>, Error> {
-    let seq = id::row(id);
+    let (seq, id) = id::key(id);
     let find = |sql, kind| -> Result<Option<MemberRow>, Error> {
         let mut statement = connection.prepare_cached(sql)?;
         let found = statement.exists((seq, id))?;

@@ -159,7 +159,7 @@ impl Table {
         optional(
             connection
                 .prepare_cached(&self.by_id)?
-                .query_row((id::row(id), id), Stored::read),
+                .query_row(id::key(id), Stored::read),
         )
     }
 

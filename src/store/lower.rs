@@ -204,9 +204,12 @@ impl Lowering<'_> {
     /// The condition for a text attribute that equals what has this key; none if no index knows it.
     fn equal_text(&self, attribute: &str, sub: &str, key: &str) -> Option<Condition> {
         let value = || [Value::from(key.to_owned())];
-        let with_row = || [Value::from(id::row(key)), key.to_owned().into()];
+        let by_id = || {
+            let (row, id) = id::key(key);
+            [Value::from(row), id.to_owned().into()]
+        };
         Some(match (self.resource_type, attribute, sub) {
-            (_, "id", _) => Condition::few("seq = ? AND id = ?", with_row()),
+            (_, "id", _) => Condition::few("seq = ? AND id = ?", by_id()),
             (_, "externalId", _) => Condition::few("external_id = ?", value()),
             (ResourceType::User, "userName", _) => Condition::few("user_name_key = ?", value()),
             (ResourceType::User, "displayName", _) => {
@@ -228,15 +231,17 @@ impl Lowering<'_> {
                          UNION
                          SELECT subgroup FROM group_group JOIN below ON group_group.\"group\" = below.seq
                      ) SELECT user FROM below CROSS JOIN group_user ON group_user.\"group\" = below.seq)",
-                    with_row(),
+                    by_id(),
                 )
             },
             (ResourceType::Group, "members", "value") => Condition::few(
                 "seq IN (
-                     SELECT \"group\" FROM group_user WHERE user = (SELECT seq FROM user WHERE seq = ? AND id = ?)
+                     SELECT \"group\" FROM group_user
+                     WHERE user = (SELECT seq FROM user WHERE seq = ? AND id = ?)
                      UNION ALL
-                     SELECT \"group\" FROM group_group WHERE subgroup = (SELECT seq FROM \"group\" WHERE seq = ? AND id = ?))",
-                [with_row(), with_row()].concat(),
+                     SELECT \"group\" FROM group_group
+                     WHERE subgroup = (SELECT seq FROM \"group\" WHERE seq = ? AND id = ?))",
+                [by_id(), by_id()].concat(),
             ),
             _ => return None,
         })

@@ -214,13 +214,13 @@ fn one(
 
 /// The user with this id, hidden or not.
 pub fn get(connection: &Connection, id: &str) -> Result<Option<User>, Error> {
-    one(connection, "seq = ?1 AND id = ?2", (id::row(id), id))
+    one(connection, "seq = ?1 AND id = ?2", id::key(id))
 }
 
 /// The user that SCIM sees under `id`.
 pub fn visible(connection: &Connection, id: &str) -> Result<Option<User>, Error> {
     let visible = "seq = ?1 AND id = ?2 AND scim_visible = 1";
-    one(connection, visible, (id::row(id), id))
+    one(connection, visible, id::key(id))
 }
 
 /// The visible user with this userName, else the one whose account has the name that it gives.

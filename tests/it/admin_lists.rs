@@ -17,7 +17,8 @@ fn fill(app: &TestApp) {
     let sql = format!(
         "WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < {MANY} - 1)
          INSERT INTO user (seq, id, resource, user_name_key, username_key, version, username, email, {columns})
-         SELECT 1000 + n, printf('user--------------------%012d', 1000 + n), '{{\"userName\":\"u' || n || '@x.test\",\"active\":true}}', 'u' || n || '@x.test',
+         SELECT 1000 + n, printf('user--------------------%012d', 1000 + n),
+                '{{\"userName\":\"u' || n || '@x.test\",\"active\":true}}', 'u' || n || '@x.test',
                 'u' || n || '@x.test', 1, 'u' || n || '@x.test', 'u' || n || '@x.test', {columns}
          FROM number CROSS JOIN user"
     );

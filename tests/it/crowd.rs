@@ -21,7 +21,8 @@ fn fill(database: &Path, group: &str) {
         "PRAGMA foreign_keys = ON; BEGIN;
          WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < {MANY})
          INSERT INTO user (seq, id, resource, user_name_key, username_key, external_id, version, {columns})
-         SELECT 1000 + n, printf('user--------------------%012d', 1000 + n), '{{\"userName\":\"u' || n || '@x.test\",\"active\":true}}',
+         SELECT 1000 + n, printf('user--------------------%012d', 1000 + n),
+                '{{\"userName\":\"u' || n || '@x.test\",\"active\":true}}',
                 'u' || n || '@x.test', 'u' || n || '@x.test', NULL, 1, {columns}
          FROM number CROSS JOIN user WHERE user.external_id = 'anna';
          INSERT INTO group_user (\"group\", user)

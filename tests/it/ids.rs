@@ -30,7 +30,8 @@ async fn an_id_with_the_row_of_another_finds_nothing() {
         let row = audit(&app, &add(&app, &crew, id).await);
         assert_eq!(row.verdict, "unchanged", "{id}");
         let held = app.cli(["user", "hold", id]);
-        assert!(!held.status.success(), "{id}");
+        let said = String::from_utf8(held.stderr).unwrap();
+        assert!(said.contains("not found"), "{id}: {said}");
     }
     let group = format!("/Groups/{}", near(&crew));
     app.client.get(&group).await.expect(404);
