@@ -1,5 +1,5 @@
-//! Ids of resources. Each ends in the number of its row, so that whoever has an id finds the row by that, and no index is
-//! searched first. The index on `id` is there for the readers of the view `accounts`.
+//! Ids of resources. Each ends in the number of its row, so that resources are found by that, and no index is searched
+//! first. The index on `id` is there for the view `accounts`, which has no row numbers, and for whoever reads it.
 
 use rusqlite::Connection;
 use uuid::Uuid;
@@ -11,7 +11,9 @@ const ROW: usize = 24;
 
 /// The number and the id of the next row of `table`, for who inserts it in the same transaction. The id is a UUID of
 /// version 8, whose form is the program's own (RFC 9562 §5.8): it begins as one of version 7 and so sorts by the
-/// millisecond in which it was made, and its last twelve digits are the number of the row in decimal.
+/// millisecond in which it was made, and its last twelve digits are the number of the row in decimal. Beside a user and a
+/// group in rows of one number, or a row whose number was another's before, 26 random bits tell two of one millisecond
+/// apart.
 pub fn next(connection: &Connection, table: &str) -> Result<(i64, String), Error> {
     let sql = format!("SELECT coalesce(max(seq), 0) + 1 FROM {table}");
     let row = connection

@@ -15,8 +15,8 @@ async fn an_id_with_the_row_of_another_finds_nothing() {
         Some(rest) => format!("f{rest}"),
         None => format!("0{}", &id[1..]),
     };
-    let whole = format!("{anna}0");
-    for id in [&near(&anna), &anna[24..], &anna[..35], &whole] {
+    let (whole, upper) = (format!("{anna}0"), anna.to_uppercase());
+    for id in [&near(&anna), &anna[24..], &anna[..35], &whole, &upper] {
         let path = format!("/Users/{id}");
         let patch = json!({"Operations": [{"op": "replace", "path": "title", "value": "x"}]});
         app.client.get(&path).await.expect(404);
@@ -44,7 +44,32 @@ async fn an_id_with_the_row_of_another_finds_nothing() {
         1
     );
 
+    let staff = self::group(&app, "Staff", &[]).await;
+    let row = audit(&app, &add(&app, &staff, &near(&crew)).await);
+    assert_eq!(row.verdict, "unchanged");
+
     let db = Connection::open(app.database()).unwrap();
-    let moved = db.execute("UPDATE user SET id = replace(id, '1', '2')", []);
-    assert!(moved.unwrap_err().to_string().contains("CHECK"));
+    for table in ["user", "\"group\""] {
+        let moved = db.execute(&format!("UPDATE {table} SET id = id || '0'"), []);
+        assert!(moved.unwrap_err().to_string().contains("CHECK"), "{table}");
+    }
+}
+
+#[tokio::test]
+async fn a_row_number_that_comes_again_makes_another_id() {
+    let app = TestApp::start();
+    let first = group(&app, "Crew", &[]).await;
+    let path = format!("/Groups/{first}");
+    app.client
+        .scim("DELETE", &path, Value::Null)
+        .await
+        .expect(204);
+    let second = group(&app, "Crew", &[]).await;
+    assert_eq!(first[24..], second[24..]);
+    assert_ne!(first, second);
+    app.client.get(&path).await.expect(404);
+    app.client
+        .get(&format!("/Groups/{second}"))
+        .await
+        .expect(200);
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::Value;
 
-use super::made::{ADDRESSES, G0, G1, G2, OTHER_CASE, TYPES, U0, U1, U2, WORDS};
+use super::made::{ADDRESSES, G0, G1, G2, OTHER_GROUP, OTHER_USER, TYPES, U0, U1, U2, WORDS};
 use crate::scim::schema::ResourceType;
 
 /// What `meta.lastModified` is compared with, also with what no row can hold.
@@ -36,7 +36,10 @@ fn comparison(
 fn common(attributes: &'static [&'static str]) -> impl Strategy<Value = String> {
     let order = select(&["eq", "ne", "gt", "ge", "lt", "le"][..]);
     prop_oneof![
-        comparison(&["id"], &[U0, U1, OTHER_CASE, U2, G0, G1, G2, ""]),
+        comparison(
+            &["id"],
+            &[U0, U1, OTHER_USER, OTHER_GROUP, U2, G0, G1, G2, ""]
+        ),
         (
             select(&["meta.lastModified", "META.lastmodified"][..]),
             order,
@@ -89,7 +92,7 @@ fn user_terms() -> impl Strategy<Value = String> {
         2 => comparison(&["emails", "emails.value", "Emails.Value"], &ADDRESSES),
         2 => element("emails", || comparison(&["value"], &ADDRESSES), || comparison(&["type", "comment"], &TYPES)),
         1 => active,
-        2 => comparison(&["groups", "groups.value"], &[G0, G1, G2, OTHER_CASE, U1]),
+        2 => comparison(&["groups", "groups.value"], &[G0, G1, G2, OTHER_GROUP, U1]),
         1 => comparison(&["groups.type"], &["direct", "Indirect"]),
         1 => element("groups", || comparison(&["value"], &[G0, G1]), || comparison(&["type"], &["direct"])),
         2 => common(&["displayName", "externalId", "emails", "groups", "title", "shoeSize", "userName"]),
@@ -99,7 +102,7 @@ fn user_terms() -> impl Strategy<Value = String> {
 fn group_terms() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => comparison(&["displayName", "externalId", "DISPLAYNAME", "members.display", "userName"], &WORDS),
-        3 => comparison(&["members", "members.value"], &[U0, U1, U2, G0, G1, OTHER_CASE]),
+        3 => comparison(&["members", "members.value"], &[U0, U1, U2, G0, G1, OTHER_GROUP]),
         1 => comparison(&["members.type"], &["User", "group"]),
         1 => element("members", || comparison(&["value"], &[U0, G1]), || comparison(&["type"], &["User", "Group"])),
         2 => common(&["externalId", "members", "shoeSize"]),

@@ -113,8 +113,9 @@ pub const U2: &str = "user--------------------000000000003";
 pub const G0: &str = "group-------------------000000000001";
 pub const G1: &str = "group-------------------000000000002";
 pub const G2: &str = "group-------------------000000000003";
-/// An id that nobody has, but a user in other letters.
-pub const OTHER_CASE: &str = "USER--------------------000000000002";
+/// Ids that nobody has, but a user and a group in other letters.
+pub const OTHER_USER: &str = "USER--------------------000000000002";
+pub const OTHER_GROUP: &str = "GROUP-------------------000000000002";
 
 /// A directory of such people and groups in memory, with the ids [`U0`]… and [`G0`]….
 pub fn directory(people: Vec<Person>, crowds: Vec<Crowd>) -> (Connection, View) {
