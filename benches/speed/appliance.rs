@@ -59,6 +59,13 @@ impl Server {
         })
     }
 
+    /// The changes that each transaction had on average since `before`.
+    pub async fn batch(&self, before: [f64; 2]) -> usize {
+        let [jobs, commits] = self.commits().await;
+        let batch = ((jobs - before[0]) / (commits - before[1])).round();
+        batch.max(1.0) as usize
+    }
+
     /// Ends the process in order.
     fn stop(&mut self) {
         let id = self.child.id().to_string();
@@ -166,6 +173,16 @@ impl Appliance {
         let opened = Connection::open(&copy).unwrap();
         look(&opened, "PRAGMA wal_checkpoint(TRUNCATE)");
         copy
+    }
+
+    /// A copy of such a copy.
+    pub fn copy_of(&self, copy: &Path) -> PathBuf {
+        let other = self.data.path().join("other.db");
+        for end in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(format!("{}{end}", other.display()));
+        }
+        std::fs::copy(copy, &other).unwrap();
+        other
     }
 
     /// Bytes of the database and its WAL.

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::ops::AddAssign;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -19,20 +20,32 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use scimlite::server::threads::Threads;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
 use crate::appliance::{Appliance, Server};
 
+/// Most changes that are written anew at a time.
+pub const MOST: usize = 50_000;
+/// Changes that share a transaction at the most, as those of the appliance do.
+const BATCH: usize = 128;
+
 /// Starts [`bare_server`] as a process of its own, so that it shares the machine with the load as the appliance does.
-pub fn bare(appliance: &Appliance) -> Server {
+pub fn bare(appliance: &Appliance, copy: Option<&Path>) -> Server {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.arg("--bare").arg(appliance.directory());
+    if let Some(copy) = copy {
+        command.arg("--writes").arg(copy);
+    }
     Server::start(&mut command, "bare", &appliance.ca, "none")
 }
 
 /// hyper over rustls on a free port with the certificate of an appliance's data directory; answers `/N` with N bytes. Its
-/// connections live on the same threads as the appliance's.
-pub async fn bare_server(data: &Path) {
+/// connections live on the same threads as the appliance's. With a `copy` of the database, it writes for each request the
+/// next of the changes that the appliance made since.
+pub async fn bare_server(data: &Path, copy: Option<&Path>) {
+    let writer = copy.map(|copy| write_behind(data, copy));
     let chain = vec![CertificateDer::from_pem_file(data.join("server.crt")).unwrap()];
     let key = PrivateKeyDer::from_pem_file(data.join("server.key")).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -53,7 +66,7 @@ pub async fn bare_server(data: &Path) {
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         stream.set_nodelay(true).unwrap();
-        let (acceptor, seat) = (acceptor.clone(), threads.seat().unwrap());
+        let (acceptor, seat, writer) = (acceptor.clone(), threads.seat().unwrap(), writer.clone());
         let stream = stream.into_std().unwrap();
         seat.runtime.clone().spawn(async move {
             let _seat = seat;
@@ -64,6 +77,12 @@ pub async fn bare_server(data: &Path) {
             let service = service_fn(async |request: Request<Incoming>| {
                 let size = request.uri().path().rsplit('/').next().unwrap();
                 let body = Bytes::from(vec![b'x'; size.parse().unwrap()]);
+                if let Some(writer) = &writer {
+                    request.into_body().collect().await.unwrap();
+                    let (caller, written) = oneshot::channel();
+                    writer.send((Handle::current(), caller)).unwrap();
+                    written.await.unwrap();
+                }
                 let answer = Response::builder().header("content-type", "application/scim+json");
                 Ok::<_, Infallible>(answer.body(Full::new(body)).unwrap())
             });
@@ -86,38 +105,102 @@ struct Change {
     about: Vec<Vec<Value>>,
 }
 
-/// Changes in a second when SQLite is given the rows that the appliance wrote since `copy` was made of it, `batch` of
-/// them a transaction, under the same settings and on the same file system. What a change of its status makes of an
-/// account is left out. `copy` takes them in.
-pub fn bare_writer(appliance: &Appliance, copy: &Path, batch: usize) -> f64 {
-    const TIME: Duration = Duration::from_secs(5);
-    const MOST: usize = 50_000;
-    let connection = Connection::open(copy).unwrap();
+/// Changes that SQLite alone wrote.
+#[derive(Default)]
+pub struct Written {
+    changes: usize,
+    took: Duration,
+}
+
+impl Written {
+    /// Changes in a second.
+    pub fn rate(&self) -> f64 {
+        self.changes as f64 / self.took.as_secs_f64()
+    }
+}
+
+impl AddAssign for Written {
+    fn add_assign(&mut self, other: Self) {
+        self.changes += other.changes;
+        self.took += other.took;
+    }
+}
+
+/// Gives SQLite the rows that the appliance wrote since `copy` was as it is, `batch` changes a transaction, under the same
+/// settings and on the same file system. What a change of its status makes of an account is left out.
+pub fn bare_writer(appliance: &Appliance, copy: &Path, batch: usize) -> Written {
+    let connection = open(copy);
+    let changes = changes(&appliance.database(), &connection);
+    let started = Instant::now();
+    for some in changes.chunks(batch) {
+        commit(&connection, some);
+    }
+    Written {
+        changes: changes.len(),
+        took: started.elapsed(),
+    }
+}
+
+/// A thread that writes to `copy` the next of the changes that the appliance at `data` made since, for each caller that
+/// comes: all that wait in one transaction, and tells them after it, those on one thread at once.
+fn write_behind(data: &Path, copy: &Path) -> mpsc::Sender<(Handle, oneshot::Sender<()>)> {
+    let (sender, queue) = mpsc::channel::<(Handle, oneshot::Sender<()>)>();
+    let connection = open(copy);
+    let changes = changes(&open(&data.join("scimlite.db")), &connection);
+    std::thread::spawn(move || {
+        let mut rest = changes.as_slice();
+        while let Ok(first) = queue.recv() {
+            let callers: Vec<_> = [first]
+                .into_iter()
+                .chain(queue.try_iter().take(BATCH - 1))
+                .collect();
+            let (some, later) = rest.split_at(callers.len());
+            commit(&connection, some);
+            rest = later;
+            let mut threads: Vec<(Handle, Vec<_>)> = Vec::new();
+            for (thread, caller) in callers {
+                match threads
+                    .iter_mut()
+                    .find(|(known, _)| known.id() == thread.id())
+                {
+                    Some((_, callers)) => callers.push(caller),
+                    None => threads.push((thread, vec![caller])),
+                }
+            }
+            for (thread, callers) in threads {
+                thread.spawn(async {
+                    for caller in callers {
+                        let _ = caller.send(());
+                    }
+                });
+            }
+        }
+    });
+    sender
+}
+
+/// The database at `file`, under the settings that the appliance's writer has.
+fn open(file: &Path) -> Connection {
+    let connection = Connection::open(file).unwrap();
     let pragmas = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
         PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -8192;";
     connection.execute_batch(pragmas).unwrap();
     connection.set_prepared_statement_cache_capacity(64);
-    let changes = changes(appliance, &connection, MOST);
-    let started = Instant::now();
-    let mut written = 0;
-    for some in changes.chunks(batch) {
-        connection.execute_batch("BEGIN IMMEDIATE").unwrap();
-        for change in some {
-            write(&connection, change);
-        }
-        note(&connection, some);
-        connection.execute_batch("COMMIT").unwrap();
-        written += some.len();
-        if started.elapsed() > TIME {
-            break;
-        }
-    }
-    written as f64 / started.elapsed().as_secs_f64()
+    connection
 }
 
-/// The changes that the appliance made and `copy` does not have, as many as `most`.
-fn changes(appliance: &Appliance, copy: &Connection, most: usize) -> Vec<Change> {
-    let source = appliance.database();
+/// Writes changes in one transaction.
+fn commit(connection: &Connection, changes: &[Change]) {
+    connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+    for change in changes {
+        write(connection, change);
+    }
+    note(connection, changes);
+    connection.execute_batch("COMMIT").unwrap();
+}
+
+/// The first changes that the appliance, whose database is `source`, made and `copy` does not have, [`MOST`] at the most.
+fn changes(source: &Connection, copy: &Connection) -> Vec<Change> {
     let rows = |sql: &str, key: &Value| -> Vec<Vec<Value>> {
         let mut statement = source.prepare_cached(sql).unwrap();
         let columns = statement.column_count();
@@ -129,7 +212,7 @@ fn changes(appliance: &Appliance, copy: &Connection, most: usize) -> Vec<Change>
     let known: i64 = copy
         .query_row("SELECT max(seq) FROM audit", [], |row| row.get(0))
         .unwrap();
-    let mut members = members(appliance, copy).into_iter();
+    let mut members = members(source, copy).into_iter();
     let mut about: HashMap<i64, Vec<Vec<Value>>> = HashMap::new();
     for row in rows("SELECT * FROM audit_about WHERE seq > ?1", &known.into()) {
         about.entry(number(&row[2])).or_default().push(row);
@@ -139,7 +222,7 @@ fn changes(appliance: &Appliance, copy: &Connection, most: usize) -> Vec<Change>
         &known.into(),
     )
     .into_iter()
-    .take(most)
+    .take(MOST)
     .map(|audit| {
         let user = audit[6] == Value::Text("User".to_owned());
         let table = if user { "user" } else { "\"group\"" };
@@ -169,8 +252,8 @@ fn number(value: &Value) -> i64 {
 }
 
 /// The memberships that came and went since `copy` was made, each with the statement that makes it so.
-fn members(appliance: &Appliance, copy: &Connection) -> Vec<(&'static str, [i64; 2])> {
-    let file = appliance.database().path().unwrap().to_owned();
+fn members(source: &Connection, copy: &Connection) -> Vec<(&'static str, [i64; 2])> {
+    let file = source.path().unwrap();
     copy.execute("ATTACH ?1 AS source", [file]).unwrap();
     let differing = |one: &str, other: &str| -> Vec<[i64; 2]> {
         let sql = format!("SELECT * FROM {one}.group_user EXCEPT SELECT * FROM {other}.group_user");

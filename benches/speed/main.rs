@@ -1,7 +1,7 @@
 //! How fast the appliance is, beside what this machine could do at best: a closed loop over TLS against the real binary,
 //! one table, each operation beside its limit taken in the same run.
 //!
-//! `cargo bench -- [scale|fair|refusals] [--connections 1,64] [--seconds N] [--people N] [--only TEXT]`
+//! `cargo bench -- [scale|fair|refusals] [--connections 1,64] [--seconds N] [--people N] [--only TEXT] [--floor]`
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -41,9 +41,15 @@ struct Options {
     /// Only the operations whose names hold this text
     #[arg(long)]
     only: Option<String>,
+    /// Measure single changes also beside a server that has no rules and only writes
+    #[arg(long)]
+    floor: bool,
     /// Serve nothing but bytes, with the certificate of this data directory
     #[arg(long, hide = true)]
     bare: Option<PathBuf>,
+    /// Write what its appliance wrote to this copy of its database, too: a change for each request
+    #[arg(long, hide = true, requires = "bare")]
+    writes: Option<PathBuf>,
     /// Given by `cargo bench`
     #[arg(long, hide = true)]
     bench: bool,
@@ -53,7 +59,7 @@ struct Options {
 async fn main() {
     let options = Options::parse();
     if let Some(data) = &options.bare {
-        return limits::bare_server(data).await;
+        return limits::bare_server(data, options.writes.as_deref()).await;
     }
     if options.what.as_deref() == Some("refusals") {
         return refusals::measure().await;
@@ -70,6 +76,7 @@ async fn main() {
         options.connections,
         Duration::from_secs(options.seconds),
         options.only,
+        options.floor,
     )
     .await;
     for people in people {

@@ -1,6 +1,5 @@
 //! The operations, and the table they print.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,6 +8,7 @@ use serde_json::json;
 
 use crate::appliance::{Appliance, Server};
 use crate::client::{Asked, Measured};
+use crate::limits::Written;
 use crate::people::{bulk, create, external_id, find, group, patch, user_name};
 use crate::{fairness, limits};
 
@@ -19,7 +19,7 @@ const GROUPS: [(usize, usize); 3] = [(10, 500), (1000, 10), (100_000, 1)];
 /// Connections that send bulk requests: what one holds in memory is a thousand times a request.
 const BULK_CONNECTIONS: usize = 4;
 
-/// Turns that a read and its limit take: the machine's own speed changes from second to second.
+/// Turns that an operation and its limits take: the machine's own speed changes from second to second.
 const TURNS: u32 = 4;
 
 /// A table under way.
@@ -27,6 +27,8 @@ pub struct Run {
     connections: Vec<usize>,
     time: Duration,
     only: Option<String>,
+    /// Whether single changes are measured beside a server that only writes.
+    floor: bool,
     appliance: Appliance,
     server: Server,
     bare: Server,
@@ -41,9 +43,14 @@ pub struct Run {
 
 impl Run {
     /// Starts an appliance and the bare server, and measures what happens once.
-    pub async fn start(connections: Vec<usize>, time: Duration, only: Option<String>) -> Self {
+    pub async fn start(
+        connections: Vec<usize>,
+        time: Duration,
+        only: Option<String>,
+        floor: bool,
+    ) -> Self {
         let appliance = Appliance::init();
-        let bare = limits::bare(&appliance);
+        let bare = limits::bare(&appliance, None);
         let server = appliance.serve();
         println!(
             "start-up of an empty appliance {:.0} ms",
@@ -68,6 +75,7 @@ impl Run {
             connections,
             time,
             only,
+            floor,
             appliance,
             server,
             bare,
@@ -130,7 +138,7 @@ impl Run {
     /// Runs all operations and prints a line for each.
     pub async fn all(&mut self) {
         println!(
-            "\n{:30} {:>5} {:>9} {:>9} {:>9} {:>9} {:>6} {:>6} {:>8}",
+            "\n{:30} {:>5} {:>9} {:>9} {:>9} {:>9} {:>6} {:>6} {:>8}{}",
             format!("{} people", self.ids.len()),
             "conns",
             "per s",
@@ -139,7 +147,8 @@ impl Run {
             "limit/s",
             "ratio",
             "batch",
-            "cpu µs"
+            "cpu µs",
+            if self.floor { "   floor/s  ratio" } else { "" }
         );
         for connections in self.connections.clone() {
             self.reads(connections).await;
@@ -369,11 +378,19 @@ impl Run {
             .limit(connections, self.time, people.answer())
             .await
             .rate();
-        let (write, batch) = self.bare_writer(&copy, commits).await;
-        let limit = 1.0 / (1.0 / search + 2.0 / write);
-        let rate = members.times.len() as f64 / (people.took + members.took).as_secs_f64();
-        let cpu = used.as_secs_f64() / members.times.len() as f64;
-        line(NAME, connections, rate, &people, limit, batch, cpu);
+        let batch = self.server.batch(commits).await;
+        let write = limits::bare_writer(&self.appliance, &copy, batch);
+        Line {
+            name: NAME,
+            connections,
+            rate: members.times.len() as f64 / (people.took + members.took).as_secs_f64(),
+            measured: &people,
+            limit: 1.0 / (1.0 / search + 2.0 / write.rate()),
+            batch,
+            cpu: used / u32::try_from(members.times.len()).unwrap(),
+            floor: None,
+        }
+        .print();
     }
 
     fn skips(&self, name: &str) -> bool {
@@ -406,16 +423,17 @@ impl Run {
             used += self.server.processor_time() - before;
             limit.add(&self.limit(connections, time, measured.answer()).await);
         }
-        let cpu = used.as_secs_f64() / measured.times.len() as f64;
-        line(
+        Line {
             name,
             connections,
-            measured.rate(),
-            &measured,
-            limit.rate(),
-            0,
-            cpu,
-        );
+            rate: measured.rate(),
+            measured: &measured,
+            limit: limit.rate(),
+            batch: 0,
+            cpu: used / u32::try_from(measured.times.len()).unwrap(),
+            floor: None,
+        }
+        .print();
     }
 
     /// What the bare server does in `time` with bodies of `size` bytes.
@@ -427,15 +445,8 @@ impl Run {
             .await
     }
 
-    /// Changes in a second of SQLite alone, and in each transaction: as many as the server had since `before`.
-    async fn bare_writer(&self, copy: &Path, before: [f64; 2]) -> (f64, usize) {
-        let [jobs, commits] = self.server.commits().await;
-        let batch = ((jobs - before[0]) / (commits - before[1])).round();
-        let batch = batch.max(1.0) as usize;
-        (limits::bare_writer(&self.appliance, copy, batch), batch)
-    }
-
-    /// Measures a write of `changes` each beside SQLite, and tells how many requests were sent.
+    /// Measures a write of `changes` each beside SQLite, and tells how many requests were sent, `most` at the most. SQLite
+    /// writes the changes of a turn after it, so that its copy is again what the server has.
     async fn write(
         &self,
         name: &str,
@@ -447,39 +458,93 @@ impl Run {
         if self.skips(name) {
             return 0;
         }
-        let (copy, commits) = (self.appliance.copy(), self.server.commits().await);
-        let before = self.server.processor_time();
-        let measured = self
-            .server
-            .client
-            .measure(connections, self.time, most, make)
-            .await;
-        let used = self.server.processor_time() - before;
-        let (limit, batch) = self.bare_writer(&copy, commits).await;
-        let limit = limit / changes as f64;
+        let (mut measured, mut used) = (Measured::nothing(), Duration::ZERO);
+        let (mut sqlite, mut floor) = (Written::default(), Measured::nothing());
+        let copy = self.appliance.copy();
+        let beside = (self.floor && changes == 1).then(|| self.appliance.copy_of(&copy));
+        let commits = self.server.commits().await;
+        for _ in 0..TURNS {
+            let first = measured.times.len() as usize;
+            if first >= most {
+                break;
+            }
+            let asked = {
+                let make = make.clone();
+                move |number| make(first + number)
+            };
+            let (time, before) = (self.time / TURNS, self.server.processor_time());
+            let client = &self.server.client;
+            let turn = client
+                .measure(connections, time, most - first, asked.clone())
+                .await;
+            used += self.server.processor_time() - before;
+            measured.add(&turn);
+            let batch = self.server.batch(commits).await;
+            sqlite += limits::bare_writer(&self.appliance, &copy, batch);
+            if let Some(beside) = &beside {
+                let bare = limits::bare(&self.appliance, Some(beside));
+                let size = turn.answer();
+                let same = move |number| {
+                    let (method, _, body) = asked(number);
+                    (method, format!("/{size}"), body)
+                };
+                let changes = (turn.times.len() as usize).min(limits::MOST);
+                let turn = bare
+                    .client
+                    .measure(connections, Duration::MAX, changes, same);
+                floor.add(&turn.await);
+            }
+        }
         let requests = measured.times.len();
-        let cpu = used.as_secs_f64() / requests as f64;
-        let rate = measured.rate();
-        line(name, connections, rate, &measured, limit, batch, cpu);
+        Line {
+            name,
+            connections,
+            rate: measured.rate(),
+            measured: &measured,
+            limit: sqlite.rate() / changes as f64,
+            batch: self.server.batch(commits).await,
+            cpu: used / u32::try_from(requests).unwrap(),
+            floor: beside.map(|_| floor.rate()),
+        }
+        .print();
         usize::try_from(requests).unwrap()
     }
 }
 
-/// Prints a line; `batch` is 0 where nothing is written.
-fn line(
-    name: &str,
+/// A line of the table.
+struct Line<'a> {
+    name: &'a str,
     connections: usize,
+    /// A second.
     rate: f64,
-    measured: &Measured,
+    measured: &'a Measured,
+    /// A second, of what this is the limit of.
     limit: f64,
+    /// Changes that shared a transaction; 0 where nothing is written.
     batch: usize,
-    cpu_seconds: f64,
-) {
-    println!(
-        "{name:30} {connections:>5} {rate:>9.0} {:>9.2} {:>9.2} {limit:>9.0} {:>6.2} {batch:>6} {:>8.0}",
-        measured.ms(0.5),
-        measured.ms(0.99),
-        rate / limit,
-        cpu_seconds * 1e6,
-    );
+    /// The server's processor time for each.
+    cpu: Duration,
+    /// A second, of a server that only writes.
+    floor: Option<f64>,
+}
+
+impl Line<'_> {
+    fn print(&self) {
+        print!(
+            "{:30} {:>5} {:>9.0} {:>9.2} {:>9.2} {:>9.0} {:>6.2} {:>6} {:>8.0}",
+            self.name,
+            self.connections,
+            self.rate,
+            self.measured.ms(0.5),
+            self.measured.ms(0.99),
+            self.limit,
+            self.rate / self.limit,
+            self.batch,
+            self.cpu.as_secs_f64() * 1e6,
+        );
+        match self.floor {
+            Some(floor) => println!(" {floor:>9.0} {:>6.2}", floor / self.limit),
+            None => println!(),
+        }
+    }
 }
