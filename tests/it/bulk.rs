@@ -99,6 +99,34 @@ fn row(action: &str, status: u16, verdict: &str) -> (String, u16, String) {
 }
 
 #[tokio::test]
+async fn what_waits_for_another_is_not_overtaken_on_its_own_resource() {
+    let app = TestApp::start();
+    let one = app.client.create(json!({"userName": "one@x.test"})).await;
+    let one = one.expect(201).id();
+    let title = |title: &str| json!({"op": "replace", "path": "title", "value": title});
+    let manager =
+        json!({"op": "add", "path": format!("{ENTERPRISE}:manager"), "value": "bulkId:boss"});
+    let patch = |operations: Value| {
+        let data = json!({"Operations": operations});
+        json!({"method": "PATCH", "path": format!("/Users/{one}"), "data": data})
+    };
+    let answer = send(
+        &app,
+        &[
+            patch(json!([manager, title("first")])),
+            patch(json!([title("second")])),
+            user("boss"),
+        ],
+    )
+    .await;
+    assert_eq!(statuses(&answer), ["200", "200", "201"]);
+    let user = app.client.get(&format!("/Users/{one}")).await.expect(200);
+    assert_eq!(user.json["title"], "second");
+    let boss = id(&results(&answer)[2]);
+    assert_eq!(user.json[ENTERPRISE]["manager"]["value"], boss);
+}
+
+#[tokio::test]
 async fn operations_refer_to_each_other_in_any_order() {
     let app = TestApp::start();
     let manager = json!({"Operations": [

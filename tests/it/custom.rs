@@ -351,6 +351,12 @@ async fn what_the_configuration_keeps_stays_and_the_rest_goes() {
     for number in 1..=4 {
         assert!(!holding(&app, &format!("kept-{number}")).is_empty());
     }
+    // A name in other letters is the same name; what is left out stays.
+    let other = json!({"userName": "anna@example.test", (OTHER): {"any": "kept-5"}});
+    let path = format!("/Users/{}", made.id());
+    let put = app.client.scim("PUT", &path, other).await.expect(200);
+    assert_eq!(put.json[OTHER], json!({"any": "kept-5", "More": "kept-4"}));
+    assert_eq!(put.json["company"], "kept-1");
 }
 
 #[tokio::test]

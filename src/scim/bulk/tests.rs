@@ -173,6 +173,25 @@ fn circles_are_refused_and_those_beside_them_are_not() {
 }
 
 #[test]
+fn what_waits_is_not_overtaken_on_its_own_resource() {
+    let patch = |path: &str, data: Value| json!({"method": "PATCH", "path": path, "data": data});
+    let read = bulk(json!([
+        patch("/Groups/1", json!({"x": "bulkId:q"})),
+        patch("/Groups/2", json!({})),
+        {"method": "DELETE", "path": "groups/1"},
+        patch("/Groups/1", json!({})),
+        post("q", json!({})),
+        {"method": "DELETE", "path": "/Groups/bulkId:q"},
+    ]));
+    assert_eq!(read.order, [1, 4, 0, 2, 3, 5]);
+    assert!(
+        read.operations
+            .iter()
+            .all(|operation| operation.asked.is_ok())
+    );
+}
+
+#[test]
 fn references_are_found_where_ids_stand_and_nowhere_else() {
     let data = json!({
         "whole": "bulkId:a",

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::{Operation, Patch};
-use crate::scim::filter::Filter;
+use crate::scim::filter::{CompareOp, Filter, Literal};
 use crate::scim::path::{AttrPath, Path};
 use crate::scim::resource::{Change, coerce, distinct, is_empty, lists_none};
 use crate::scim::schema::{Attribute, Place, ResourceType, Schemas};
@@ -103,12 +103,7 @@ impl Split {
                 self.members.push(MemberChange::Remove(listed));
             }
             (Some(filter), Change::Remove(value)) => {
-                let mut ids = ids(&filter, attribute).ok_or_else(|| {
-                    Error::new(
-                        ScimType::InvalidFilter,
-                        "a member is removed by its value: members[value eq \"id\"]",
-                    )
-                })?;
+                let mut ids = ids(&filter, attribute).ok_or_else(not_by_id)?;
                 // T-06. An empty value beside a filter says nothing.
                 if let Some(value) = value.filter(|value| !is_empty(value)) {
                     let listed: HashSet<_> =
@@ -123,8 +118,15 @@ impl Split {
             }
             (Some(filter), Change::Replace(value)) => {
                 let added = self.read(attribute, Some(&filter), value)?;
-                if let Some(ids) = ids(&filter, attribute) {
-                    self.members.push(MemberChange::Remove(ids));
+                match ids(&filter, attribute) {
+                    Some(ids) => self.members.push(MemberChange::Remove(ids)),
+                    // The members of a kind are not replaced by one: it joins them.
+                    None => {
+                        let kind = filter.implied(attribute);
+                        if kind.is_none_or(|kind| kind.contains_key("value")) {
+                            return Err(not_by_id());
+                        }
+                    }
                 }
                 self.members.push(MemberChange::Add(added));
             }
@@ -174,18 +176,33 @@ fn id(member: Value) -> Option<String> {
     Some(member.get("value")?.as_str()?.to_owned())
 }
 
-/// The ids that a filter names: `value eq "a"`, alone, joined by `or`, or with more terms joined by `and`.
+/// The ids that a filter names: `value eq "a"`, alone or joined by `or`. Whether a member is also what other terms ask
+/// for, nobody could tell without reading it.
 fn ids(filter: &Filter, attribute: &Attribute) -> Option<Vec<String>> {
     match filter {
         Filter::Or(terms) => {
             let ids: Option<Vec<_>> = terms.iter().map(|term| ids(term, attribute)).collect();
             Some(ids?.into_iter().flatten().collect())
         }
-        other => match other.implied(attribute)?.get("value")? {
-            Value::String(id) => Some(vec![id.clone()]),
-            _ => None,
-        },
+        Filter::Compare {
+            attr: AttrPath {
+                name, sub: None, ..
+            },
+            op: CompareOp::Equal,
+            value: Literal::String(id),
+        } => {
+            let named = attribute.sub(name)?.name;
+            (named == "value").then(|| vec![id.clone()])
+        }
+        _ => None,
     }
+}
+
+fn not_by_id() -> Error {
+    Error::new(
+        ScimType::InvalidFilter,
+        "a member is found by its value alone: members[value eq \"id\"]",
+    )
 }
 
 #[cfg(test)]
@@ -248,7 +265,7 @@ mod tests {
                 "C-53 and C-99",
                 json!([{"op": "remove", "path": "members[value eq \"U1\"]"},
                    {"op": "remove", "path": format!("{GROUP_URN}:members[value eq \"U1\" or value eq \"U2\"]")},
-                   {"op": "remove", "path": "members[value eq \"U3\" and type eq \"User\"].value"}]),
+                   {"op": "remove", "path": "members[VALUE eq \"U3\"].value"}]),
                 vec![
                     MemberChange::Remove(ids(&["U1"])),
                     MemberChange::Remove(ids(&["U1", "U2"])),
@@ -312,11 +329,22 @@ mod tests {
                 "{case}"
             );
         }
-        let patch = operations(json!([{"op": "remove", "path": "members[type eq \"secret\"]"}]));
-        let patch = parse(patch, ResourceType::Group, &table()).unwrap();
-        let error = take_members(patch, &table()).unwrap_err();
-        assert_eq!(error.kind, ScimType::InvalidFilter);
-        assert!(!error.detail.contains("secret"));
+        // Who a member is besides its id is not looked at, so nothing is done by it.
+        for (op, filter) in [
+            ("remove", "type eq \"secret\""),
+            ("remove", "value eq \"U1\" and type eq \"secret\""),
+            ("remove", "value eq \"U1\" or display eq \"secret\""),
+            ("remove", "not (value eq \"secret\")"),
+            ("replace", "value eq \"U1\" and type eq \"secret\""),
+            ("replace", "value ne \"secret\""),
+        ] {
+            let path = format!("members[{filter}]");
+            let patch = operations(json!([{"op": op, "path": path, "value": [{"value": "U1"}]}]));
+            let patch = parse(patch, ResourceType::Group, &table()).unwrap();
+            let error = take_members(patch, &table()).unwrap_err();
+            assert_eq!(error.kind, ScimType::InvalidFilter, "{op} {filter}");
+            assert!(!error.detail.contains("secret"));
+        }
 
         let mut attributes = json!({"displayName": "g", "members": [{"value": "U1", "type": "User"}, {"display": "n"}]})
         .as_object()

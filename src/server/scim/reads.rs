@@ -27,6 +27,14 @@ impl Scim {
             answer::set(&mut reply, ALLOW, endpoint.methods());
             return Ok(reply);
         }
+        // What a filter would not select must not look selected (RFC 7644 §4).
+        let is_discovery = matches!(
+            endpoint,
+            Endpoint::ServiceProviderConfig | Endpoint::ResourceTypes(_) | Endpoint::Schemas(_)
+        );
+        if is_discovery && pairs(request).any(|(name, _)| name.eq_ignore_ascii_case("filter")) {
+            return Err(Failure::new(403, "this endpoint takes no filter"));
+        }
         match endpoint {
             Endpoint::Resource(resource_type, id) => {
                 self.resource(request, *resource_type, id).await

@@ -91,6 +91,27 @@ fn legacy_dialect() {
             &[],
         ),
         (
+            "C-61 another manager keeps nothing of the old",
+            json!({ENTERPRISE_URN: {"manager": {"$ref": "U1", "value": "U1", "displayName": "n"}}}),
+            json!([{"op": "replace", "path": format!("{MANAGER}.value"), "value": "U2"}]),
+            json!({ENTERPRISE_URN: {"manager": {"value": "U2"}}}),
+            &[],
+        ),
+        (
+            "C-61 the same manager keeps all",
+            json!({ENTERPRISE_URN: {"manager": {"$ref": "U1", "value": "U1", "displayName": "n"}}}),
+            json!([{"op": "replace", "path": format!("{MANAGER}.value"), "value": "U1"}]),
+            json!({ENTERPRISE_URN: {"manager": {"$ref": "U1", "value": "U1", "displayName": "n"}}}),
+            &[],
+        ),
+        (
+            "C-61 no manager",
+            json!({ENTERPRISE_URN: {"manager": {"$ref": "U1", "value": "U1"}}}),
+            json!([{"op": "replace", "path": format!("{MANAGER}.value"), "value": ""}]),
+            json!({}),
+            &[],
+        ),
+        (
             "C-47 empty",
             json!({ENTERPRISE_URN: {"manager": {"value": "U2"}}}),
             json!([{"op": "replace", "path": MANAGER, "value": ""}]),
