@@ -214,8 +214,10 @@ impl List {
             let shown = shown(&self.view, connection, kind, stored, projection)?;
             Ok(page.take_sized(rank, shown.json.len(), shown.json))
         };
-        match self.judges() {
-            false => table.page(connection, &self.condition, start, count, take),
+        let condition = table.within_bounds(connection, &self.condition);
+        // SQL cannot tell all of the filter, or the order.
+        match !condition.exact || self.query.sort_by.is_some() {
+            false => table.page(connection, &condition, start, count, take),
             true => {
                 let judge = |stored: Stored| {
                     let seq = stored.seq;
@@ -228,24 +230,19 @@ impl List {
                         Sight::Made => read(stored, false)?,
                         Sight::Connected => read(stored, true)?,
                     };
-                    Ok(self.judge(&resource, seq))
+                    Ok(self.judge(&resource, seq, condition.exact))
                 };
-                table.judged_page(connection, &self.condition, start, count, judge, take)
+                table.judged_page(connection, &condition, start, count, judge, take)
             }
         }
     }
 
-    /// Whether each row has to be looked at in memory: SQL cannot tell all of the filter, or the order.
-    fn judges(&self) -> bool {
-        !self.condition.exact || self.query.sort_by.is_some()
-    }
-
-    /// The rank of a resource that matches.
-    fn judge(&self, resource: &Object, seq: i64) -> Option<Rank> {
+    /// The rank of a resource that matches, as it is known to where it was `selected`.
+    fn judge(&self, resource: &Object, seq: i64, selected: bool) -> Option<Rank> {
         let (kind, schemas) = (self.resource_type, &self.view.schemas);
         let filter = self.query.filter.as_ref();
-        let matches = self.condition.exact
-            || filter.is_none_or(|filter| filter.matches(resource, kind, schemas));
+        let matches =
+            selected || filter.is_none_or(|filter| filter.matches(resource, kind, schemas));
         matches.then(|| self.query.rank(resource, seq, kind, schemas))
     }
 

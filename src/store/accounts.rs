@@ -264,26 +264,31 @@ pub fn each<E: From<Error>>(
     after: i64,
     mut each: impl FnMut(Listed) -> Result<ControlFlow<()>, E>,
 ) -> Result<(), E> {
+    let status = status.map_or(Value::Null, |status| status.as_str().to_owned().into());
+    let span = [after.into(), status];
+    let parameters = span.iter().chain(&condition.parameters);
+    condition.run(connection, &sql(condition), |statement| {
+        let rows = statement
+            .query_map(params_from_iter(parameters), read)
+            .map_err(Error::from)?;
+        for row in rows {
+            if each(row.map_err(Error::from)?)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// What [`each`] asks; its parameters are a row number, a status or null, and those of the condition.
+pub fn sql(condition: &Condition) -> String {
     // The condition has a query of its own, in which its bare column names mean those of `user`. CROSS JOIN keeps the
     // order of the tables, so that rows come as they are found and nothing is sorted or held.
-    let sql = format!(
+    format!(
         "{SELECT} FROM (SELECT seq, id, mapping, preserved_actor, preserved_reason
              FROM user WHERE seq > ? AND coalesce(status = ?, 1) AND {}
              ORDER BY seq) AS owner
          CROSS JOIN accounts ON accounts.id = owner.id ORDER BY owner.seq",
         condition.sql
-    );
-    let status = status.map_or(Value::Null, |status| status.as_str().to_owned().into());
-    let span = [after.into(), status];
-    let parameters = span.iter().chain(&condition.parameters);
-    let mut statement = connection.prepare(&sql).map_err(Error::from)?;
-    let rows = statement
-        .query_map(params_from_iter(parameters), read)
-        .map_err(Error::from)?;
-    for row in rows {
-        if each(row.map_err(Error::from)?)?.is_break() {
-            break;
-        }
-    }
-    Ok(())
+    )
 }

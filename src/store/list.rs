@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
 use std::sync::LazyLock;
@@ -184,26 +186,26 @@ impl Table {
         };
         let tail = [Value::Integer(from), number(count.saturating_add(1))];
         let parameters = condition.parameters.iter().chain(&tail);
-        let mut statement = connection
-            .prepare_cached(&self.page_sql(condition))
-            .map_err(Error::from)?;
-        let rows = statement
-            .query_map(params_from_iter(parameters), Stored::read)
-            .map_err(Error::from)?;
         let (mut found, mut cut) = (0, false);
-        for stored in rows {
-            let stored = stored.map_err(Error::from)?;
-            let rank = Rank {
-                key: None,
-                seq: stored.seq,
-                descending: false,
-            };
-            if take(rank, stored)?.is_break() {
-                cut = true;
-                break;
+        condition.run(connection, &self.page_sql(condition), |statement| {
+            let rows = statement
+                .query_map(params_from_iter(parameters), Stored::read)
+                .map_err(Error::from)?;
+            for stored in rows {
+                let stored = stored.map_err(Error::from)?;
+                let rank = Rank {
+                    key: None,
+                    seq: stored.seq,
+                    descending: false,
+                };
+                if take(rank, stored)?.is_break() {
+                    cut = true;
+                    break;
+                }
+                found += 1;
             }
-            found += 1;
-        }
+            Ok::<_, E>(())
+        })?;
         // A page that nothing follows tells the total by itself, where it is known what is before it.
         match skipped.filter(|_| !cut) {
             Some(skipped) => Ok(skipped + found),
@@ -220,8 +222,9 @@ impl Table {
     ) -> Result<Option<i64>, Error> {
         let skip = number(skip);
         let parameters = condition.parameters.iter().chain([&skip]);
-        let mut statement = connection.prepare_cached(&self.place_sql(condition))?;
-        optional(statement.query_row(params_from_iter(parameters), |row| row.get(0)))
+        condition.run(connection, &self.place_sql(condition), |statement| {
+            optional(statement.query_row(params_from_iter(parameters), |row| row.get(0)))
+        })
     }
 
     /// The same for those resources out of `condition` to which `judge` gives a rank, in the order of the ranks.
@@ -238,29 +241,26 @@ impl Table {
             Start::Index(skip) => *skip,
             Start::First | Start::After(_) => 0,
         };
-        let limit = skip.saturating_add(count).saturating_add(1);
+        let most = self.count_all(connection)?;
         let mut total = 0;
-        let mut ranks = BinaryHeap::new();
-        let sql = self.judged_sql(condition);
-        let mut statement = connection.prepare_cached(&sql).map_err(Error::from)?;
-        let rows = statement
-            .query_map(params_from_iter(&condition.parameters), Stored::read)
-            .map_err(Error::from)?;
-        for resource in rows {
-            let Some(rank) = judge(resource.map_err(Error::from)?)? else {
-                continue;
-            };
-            total += 1;
-            if matches!(start, Start::After(place) if rank <= *place) {
-                continue;
+        let mut ranks = Ranks::new(skip, count.saturating_add(1), most);
+        condition.run(connection, &self.judged_sql(condition), |statement| {
+            let rows = statement
+                .query_map(params_from_iter(&condition.parameters), Stored::read)
+                .map_err(Error::from)?;
+            for resource in rows {
+                let Some(rank) = judge(resource.map_err(Error::from)?)? else {
+                    continue;
+                };
+                total += 1;
+                if matches!(start, Start::After(place) if rank <= *place) {
+                    continue;
+                }
+                ranks.push(rank);
             }
-            ranks.push(rank);
-            if ranks.len() as u64 > limit {
-                ranks.pop();
-            }
-        }
-        let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-        for rank in ranks.into_sorted_vec().into_iter().skip(skip) {
+            Ok::<_, E>(())
+        })?;
+        for rank in ranks.behind(skip) {
             let stored = self.row(connection, rank.seq)?;
             if take(rank, stored)?.is_break() {
                 break;
@@ -300,15 +300,32 @@ impl Table {
         ["FROM ", name, " WHERE ", visible, " AND ", &condition.sql].concat()
     }
 
-    fn count(&self, connection: &Connection, condition: &Condition) -> Result<u64, Error> {
-        let sql = match condition.is_met_by_all() {
-            true => self.count.to_owned(),
-            false => format!("SELECT count(*) {}", self.matching(condition)),
-        };
-        let count: i64 = connection
-            .prepare_cached(&sql)?
-            .query_row(params_from_iter(&condition.parameters), |row| row.get(0))?;
+    /// How many there are that SCIM sees.
+    fn count_all(&self, connection: &Connection) -> Result<u64, Error> {
+        let mut statement = connection.prepare_cached(self.count)?;
+        let count: i64 = statement.query_row([], |row| row.get(0))?;
         Ok(count.unsigned_abs())
+    }
+
+    fn count(&self, connection: &Connection, condition: &Condition) -> Result<u64, Error> {
+        if condition.is_met_by_all() {
+            return self.count_all(connection);
+        }
+        let sql = format!("SELECT count(*) {}", self.matching(condition));
+        condition.run(connection, &sql, |statement| {
+            let parameters = params_from_iter(&condition.parameters);
+            let count: i64 = statement.query_row(parameters, |row| row.get(0))?;
+            Ok(count.unsigned_abs())
+        })
+    }
+
+    /// `condition`, if SQLite takes the statements that are made of it; else one that leaves all to memory.
+    pub fn within_bounds<'c>(
+        &self,
+        connection: &Connection,
+        condition: &'c Condition,
+    ) -> Cow<'c, Condition> {
+        condition.within_bounds(connection, |condition| self.page_sql(condition))
     }
 
     fn row(&self, connection: &Connection, seq: i64) -> Result<Stored, Error> {
@@ -316,5 +333,57 @@ impl Table {
         Ok(connection
             .prepare_cached(&sql)?
             .query_row([seq], Stored::read)?)
+    }
+}
+
+/// The ranks on both sides of which the others of a long order are let go, as they come: the first of it or, where what is
+/// wanted is nearer to its end, the last.
+struct Ranks {
+    /// So many are kept.
+    kept: usize,
+    first: BinaryHeap<Rank>,
+    last: BinaryHeap<Reverse<Rank>>,
+    from_end: bool,
+    seen: u64,
+}
+
+impl Ranks {
+    /// To keep `count` behind `skip` others, out of `most` at the most.
+    fn new(skip: u64, count: u64, most: u64) -> Self {
+        let (from_start, from_end) = (skip.saturating_add(count), most.saturating_sub(skip));
+        Self {
+            kept: usize::try_from(from_start.min(from_end)).unwrap_or(usize::MAX),
+            first: BinaryHeap::new(),
+            last: BinaryHeap::new(),
+            from_end: from_end < from_start,
+            seen: 0,
+        }
+    }
+
+    fn push(&mut self, rank: Rank) {
+        self.seen += 1;
+        if self.from_end {
+            self.last.push(Reverse(rank));
+            if self.last.len() > self.kept {
+                self.last.pop();
+            }
+        } else {
+            self.first.push(rank);
+            if self.first.len() > self.kept {
+                self.first.pop();
+            }
+        }
+    }
+
+    /// Those behind the first `skip` of all that came, in their order, as far as they were kept.
+    fn behind(self, skip: u64) -> impl Iterator<Item = Rank> {
+        let gone = match self.from_end {
+            true => self.seen - self.last.len() as u64,
+            false => 0,
+        };
+        let skip = usize::try_from(skip.saturating_sub(gone)).unwrap_or(usize::MAX);
+        let last = self.last.into_sorted_vec().into_iter().rev();
+        let ranks = self.first.into_sorted_vec().into_iter();
+        ranks.chain(last.map(|Reverse(rank)| rank)).skip(skip)
     }
 }

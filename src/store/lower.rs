@@ -2,10 +2,13 @@
 //! evaluation in memory. A condition never leaves out a resource that matches, and only where it is `exact` does it
 //! stand alone.
 
+use std::borrow::Cow;
+
 use rusqlite::types::Value;
+use rusqlite::{Connection, Statement};
 
 use super::users::Status;
-use super::{groups, id, text, users};
+use super::{Error, groups, id, text, users};
 use crate::scim::filter::evaluate::{Collation, Key};
 use crate::scim::filter::{CompareOp, Filter, Literal, Scope};
 use crate::scim::fold::fold;
@@ -28,7 +31,41 @@ pub struct Condition {
 /// The condition that everything meets.
 const EVERYTHING: &str = "1";
 
+/// Bytes of a condition up to which its statements stay prepared. Clients make up the longer ones: there is no end of them,
+/// and each can take a megabyte.
+const BRIEF: usize = 256;
+
 impl Condition {
+    /// Runs `sql`, a statement that holds this condition.
+    pub fn run<T, E: From<Error>>(
+        &self,
+        connection: &Connection,
+        sql: &str,
+        run: impl FnOnce(&mut Statement<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        match self.is_brief() {
+            true => run(&mut *connection.prepare_cached(sql).map_err(Error::from)?),
+            false => run(&mut connection.prepare(sql).map_err(Error::from)?),
+        }
+    }
+
+    /// This condition, or where SQLite does not take the statement that `sql` makes of it, being nested too deep for it, one
+    /// that all meet: memory tells about the filter then.
+    pub fn within_bounds(
+        &self,
+        connection: &Connection,
+        sql: impl Fn(&Self) -> String,
+    ) -> Cow<'_, Self> {
+        match self.is_brief() || connection.prepare(&sql(self)).is_ok() {
+            true => Cow::Borrowed(self),
+            false => Cow::Owned(Self::everything(false)),
+        }
+    }
+
+    fn is_brief(&self) -> bool {
+        self.sql.len() <= BRIEF
+    }
+
     /// Whether it leaves nothing out.
     pub fn is_met_by_all(&self) -> bool {
         self.sql == EVERYTHING

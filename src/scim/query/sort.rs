@@ -108,9 +108,8 @@ impl Rank {
 fn owned(key: Key<'_>) -> Key<'static> {
     match key {
         Key::Text(text) => {
-            let mut text = text.into_owned();
-            text.truncate(text.floor_char_boundary(KEY));
-            Key::Text(Cow::Owned(text))
+            let beginning = text.get(..text.floor_char_boundary(KEY));
+            Key::Text(Cow::Owned(beginning.unwrap_or_default().to_owned()))
         }
         Key::Boolean(boolean) => Key::Boolean(boolean),
         Key::Instant(at) => Key::Instant(at),

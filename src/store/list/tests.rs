@@ -186,6 +186,46 @@ fn active_users_are_found_by_index_in_order() {
     );
 }
 
+/// Filters within the limits of their grammar that exceed those of a statement, and some that hardly do not.
+#[test]
+fn what_is_too_much_for_a_statement_is_left_to_memory() {
+    let nested = |depth: usize, wrap: fn(String) -> String| {
+        (0..depth).fold("userName eq \"x\"".to_owned(), |filter, _| wrap(filter))
+    };
+    let joined = |count: usize, word: &str, term: &str| vec![term; count].join(word);
+    let by_index = |filter| format!("({filter} or externalId eq \"q\") and emails.value eq \"y\"");
+    let wide = |filter| {
+        let terms = ["emails.value eq \"y\""; 22].join(" and ");
+        format!("({filter} or externalId eq \"q\") and {terms}")
+    };
+    for (filter, fits) in [
+        (nested(25, by_index), false),
+        (nested(3, by_index), true),
+        (nested(9, wide), false),
+        (joined(256, " or ", "groups.value eq \"g\""), false),
+        (joined(256, " and ", "groups.value eq \"g\""), false),
+        (joined(256, " or ", "userName eq \"a\""), true),
+        (joined(256, " and ", "not (active eq true)"), true),
+    ] {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(SCHEMA).unwrap();
+        let condition = condition(&filter, ResourceType::User);
+        let taken = USERS.within_bounds(&connection, &condition);
+        let start = filter.get(..60).unwrap_or(&filter);
+        assert_eq!(!taken.is_met_by_all(), fits, "{start}");
+        assert!(fits || !taken.exact, "{start}");
+        for sql in [
+            USERS.page_sql(&taken),
+            USERS.judged_sql(&taken),
+            USERS.place_sql(&taken),
+            format!("SELECT count(*) {}", USERS.matching(&taken)),
+        ] {
+            let run = taken.run(&connection, &sql, |_| Ok::<_, Error>(()));
+            assert!(run.is_ok(), "{start}: {run:?}");
+        }
+    }
+}
+
 fn filters(terms: &'static [&'static str]) -> impl Strategy<Value = String> {
     let leaf = select(terms).prop_map(str::to_owned);
     leaf.prop_recursive(3, 10, 3, |inner| {
@@ -232,5 +272,23 @@ proptest! {
         if condition.indexed {
             no_walk(&GROUPS, &condition);
         }
+    }
+
+    #[test]
+    fn ranks_that_are_kept_are_those_of_the_page(
+        order in Just((0..60_i64).collect::<Vec<_>>()).prop_shuffle(),
+        seen in 0..60_usize,
+        skip in 0..70_u64,
+        count in 0..70_u64,
+    ) {
+        let rank = |seq: &i64| Rank { key: None, seq: *seq, descending: false };
+        let mut ranks = Ranks::new(skip, count, 60);
+        let mut sorted = order[..seen].to_vec();
+        sorted.iter().for_each(|seq| ranks.push(rank(seq)));
+        prop_assert!(ranks.first.len() + ranks.last.len() <= (60 + count as usize) / 2);
+        sorted.sort_unstable();
+        let page = |ranks: &mut dyn Iterator<Item = i64>| ranks.take(count as usize).collect::<Vec<_>>();
+        let found = page(&mut ranks.behind(skip).map(|rank| rank.seq));
+        prop_assert_eq!(found, page(&mut sorted.into_iter().skip(skip as usize)));
     }
 }
