@@ -1,9 +1,9 @@
 //! The way of the WAL into the file. What is in a full WAL a thread of its own copies, and syncs, while the writer goes on;
 //! what is left then the writer moves itself, between two transactions: SQLite syncs the file, and the WAL begins anew.
 //!
-//! SQLite counts pages as copied before the file is synced, and does not copy them again in this run, even if the sync says
-//! that the disk has lost them. So after such a sync nothing is moved any more, and the WAL stays, which is synced: the next
-//! start copies all of it.
+//! SQLite syncs the file where it comes to the end of the WAL. What it copies up to where a reader holds it, or the WAL has
+//! grown, it counts as copied and does not copy again in this run, so that is synced here. If such a sync says that the disk
+//! has lost pages, nothing is moved any more, and the WAL stays, which is synced: the next start copies all of it.
 //!
 //! Checkpoints beside a writer need SQLite 3.51.3, which mended that one of them could let the WAL begin anew too early
 //! (<https://sqlite.org/wal.html>, "The WAL-Reset Bug"). The one that is built in is newer.
@@ -22,12 +22,16 @@ use super::{Error, open::BUSY};
 /// Pages that the writer copies in hardly any time: 1 MB.
 const LITTLE: i64 = 256;
 
+/// The disk may have lost what was moved: nothing may be moved any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Lost;
+
 /// The thread that copies.
 pub(super) struct Mover {
     /// None once it shall end.
     begin: Option<Sender<()>>,
-    /// Whether what it copied is synced.
-    ended: Receiver<bool>,
+    /// What came of it.
+    ended: Receiver<Result<(), Lost>>,
     at_work: bool,
     lost: bool,
     thread: Option<JoinHandle<()>>,
@@ -42,11 +46,11 @@ impl Mover {
             .name("wal".into())
             .spawn(move || {
                 for () in begun {
-                    let synced = copy(&connection, &file);
-                    if !synced {
+                    let copied = copy(&connection, &file);
+                    if copied == Err(Lost) {
                         keep(&connection);
                     }
-                    if end.send(synced).is_err() {
+                    if end.send(copied).is_err() {
                         break;
                     }
                 }
@@ -70,14 +74,14 @@ impl Mover {
 
     /// Whether it has copied what it could since it began; it is waited for if `wait`. Says so once.
     pub(super) fn has_ended(&mut self, wait: bool) -> bool {
-        let synced = match (self.at_work, wait) {
+        let copied = match (self.at_work, wait) {
             (false, _) => Err(TryRecvError::Empty),
             (true, true) => self.ended.recv().map_err(|_| TryRecvError::Disconnected),
             (true, false) => self.ended.try_recv(),
         };
         // That nobody is there to tell means that it has ended, too.
-        let ended = synced != Err(TryRecvError::Empty);
-        self.lost |= synced == Ok(false);
+        let ended = copied != Err(TryRecvError::Empty);
+        self.lost |= copied == Ok(Err(Lost));
         self.at_work &= !ended;
         ended
     }
@@ -100,22 +104,26 @@ impl Drop for Mover {
 }
 
 /// Copies what is in the WAL, then what came meanwhile, and so on until that is little, or not half of what it was before.
-/// SQLite syncs the file only where it comes to the end of the WAL, which grows: without a sync after each part all would
-/// be left to the writer. `false` if a sync failed.
-fn copy(connection: &Connection, file: &File) -> bool {
+/// Without a sync after each part all would be left to the writer.
+fn copy(connection: &Connection, file: &File) -> Result<(), Lost> {
     let (mut last, mut most) = (0, i64::MAX);
     while let Some(Moved { pages, .. }) = checkpoint(connection, "PASSIVE", Duration::ZERO) {
-        if let Err(error) = file.sync_all() {
-            tracing::error!(%error, "the disk may have lost what was moved into the database; the next start moves it again");
-            return false;
-        }
+        sync(file)?;
         let copied = pages - last;
         if copied <= LITTLE || copied > most {
             break;
         }
         (last, most) = (pages, copied / 2);
     }
-    true
+    Ok(())
+}
+
+/// Syncs what was moved into `file`.
+fn sync(file: &File) -> Result<(), Lost> {
+    file.sync_all().map_err(|error| {
+        tracing::error!(%error, "the disk may have lost what was moved into the database; the next start moves it again");
+        Lost
+    })
 }
 
 /// Has the WAL stay where it is when this connection closes.
@@ -129,16 +137,22 @@ pub(super) fn keep(connection: &Connection) {
 /// reader holds it back for longer than `patience`. `outdate` ends the reads that nobody waits for.
 pub(super) fn move_all(
     connection: &Connection,
+    file: &File,
     outdate: &dyn Fn(),
     mode: &str,
     patience: Duration,
-) -> bool {
+) -> Result<bool, Lost> {
+    let checkpoint = |mode, patience| {
+        let moved = checkpoint(connection, mode, patience);
+        match &moved {
+            Some(moved) if moved.pages < moved.of => sync(file).map(|()| moved.all),
+            moved => Ok(moved.as_ref().is_some_and(|moved| moved.all)),
+        }
+    };
     // In two steps: who reads from then on needs nothing that is in the WAL, and does not hold it back.
-    if checkpoint(connection, "PASSIVE", Duration::ZERO).is_none() {
-        return false;
-    }
+    checkpoint("PASSIVE", Duration::ZERO)?;
     outdate();
-    checkpoint(connection, mode, patience).is_some_and(|moved| moved.all)
+    checkpoint(mode, patience)
 }
 
 /// Whether there is nothing in the WAL.
@@ -154,6 +168,8 @@ struct Moved {
     all: bool,
     /// Pages at the beginning of the WAL that are in the file.
     pages: i64,
+    /// Pages in the WAL.
+    of: i64,
 }
 
 /// Moves what no reader holds back, with PASSIVE, or all. Waits for readers and other writers not longer than `patience`.
@@ -163,6 +179,7 @@ fn checkpoint(connection: &Connection, mode: &str, patience: Duration) -> Option
         Ok(Moved {
             all: row.get::<_, i64>(0)? == 0,
             pages: row.get(2)?,
+            of: row.get(1)?,
         })
     };
     let moved = connection

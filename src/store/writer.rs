@@ -20,7 +20,7 @@ use tokio::sync::{self, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use self::mailbox::Mailbox;
 use super::Error;
 use super::audit::Tail;
-use super::wal::{self, Mover};
+use super::wal::{self, Lost, Mover};
 
 /// Jobs that share one transaction at the most: past this the fsync is paid and only latency grows.
 const BATCH: usize = 128;
@@ -240,9 +240,17 @@ impl Writer {
             .name("writer".into())
             .spawn(move || {
                 // The file is closed after the connection: that drops the locks that SQLite has on it.
-                let (_file, connection) = (file, connection);
+                let (file, connection) = (file, connection);
                 let _living = living;
-                work(&connection, mover, &receiver, batch_time, &measured, &told);
+                work(
+                    &connection,
+                    &file,
+                    mover,
+                    &receiver,
+                    batch_time,
+                    &measured,
+                    &told,
+                );
             })
             .map_err(|error| Error::Sqlite(format!("cannot start the writer: {error}")))?;
         Ok(Self {
@@ -377,6 +385,7 @@ struct Told {
 /// The life of the thread.
 fn work(
     connection: &Connection,
+    file: &File,
     mut mover: Mover,
     queue: &Receiver<Box<dyn Pending>>,
     batch_time: Duration,
@@ -388,7 +397,7 @@ fn work(
     let (mut look, mut pause) = (Instant::now(), RETRY);
     // Pages in the WAL from which on it is moved into the file: more, where a reader held it back.
     let mut full = WAL_PAGES;
-    let empty = |outdate| wal::move_all(connection, outdate, "TRUNCATE", Duration::ZERO);
+    let empty = |outdate| wal::move_all(connection, file, outdate, "TRUNCATE", Duration::ZERO);
     let mut waiting = VecDeque::new();
     loop {
         if mover.has_lost() {
@@ -403,11 +412,19 @@ fn work(
                     if mover.has_ended(true) {
                         continue;
                     }
-                    if wal::is_empty(connection) || empty(&told.outdate) {
-                        full = WAL_PAGES;
-                        (look, pause) = (Instant::now() + QUIET, RETRY);
-                    } else {
-                        (look, pause) = (Instant::now() + pause, QUIET.min(pause * 2));
+                    let emptied = match wal::is_empty(connection) {
+                        true => Ok(true),
+                        false => empty(&told.outdate),
+                    };
+                    match emptied {
+                        Ok(true) => {
+                            full = WAL_PAGES;
+                            (look, pause) = (Instant::now() + QUIET, RETRY);
+                        }
+                        Ok(false) => {
+                            (look, pause) = (Instant::now() + pause, QUIET.min(pause * 2));
+                        }
+                        Err(Lost) => return wal::keep(connection),
                     }
                     continue;
                 }
@@ -435,9 +452,10 @@ fn work(
             continue;
         }
         if moved || pages >= full && !mover.begin() {
-            full = match wal::move_all(connection, &told.outdate, "RESTART", NEARLY) {
-                true => WAL_PAGES,
-                false => pages.max(full).saturating_add(WAL_PAGES / 4),
+            full = match wal::move_all(connection, file, &told.outdate, "RESTART", NEARLY) {
+                Ok(true) => WAL_PAGES,
+                Ok(false) => pages.max(full).saturating_add(WAL_PAGES / 4),
+                Err(Lost) => return wal::keep(connection),
             };
         } else if (1..WAL_PAGES).contains(&pages) {
             // It began anew by itself, or a command emptied it.
@@ -450,8 +468,10 @@ fn work(
     }
     drop(mover);
     for _ in 0..LAST_TRIES {
-        if empty(&told.outdate) {
-            return;
+        match empty(&told.outdate) {
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(Lost) => return wal::keep(connection),
         }
         std::thread::sleep(RETRY);
     }

@@ -559,6 +559,24 @@ async fn a_wal_whose_pages_the_disk_may_have_lost_stays_for_the_next_start() {
 }
 
 #[tokio::test]
+async fn what_a_reader_lets_be_moved_is_synced_or_the_wal_stays() {
+    // What cannot be synced.
+    let file = File::synced(DEADLINE, |_| std::fs::File::open("/dev/null").unwrap());
+    let ended = begun(file.writer.ended()).await;
+    file.writer.submit(plain("before")).await.unwrap();
+    // It holds the WAL from here on, so that the writer does not come to its end, where SQLite syncs by itself.
+    let reader = file.other();
+    reader.execute_batch("BEGIN").unwrap();
+    let seen = names(&reader);
+    file.writer.submit(plain("after")).await.unwrap();
+    tokio::time::timeout(DEADLINE, ended).await.unwrap();
+    file.writer.close();
+    assert_eq!(names(&reader), seen);
+    assert!(file.wal().is_some_and(|bytes| bytes > 0));
+    assert_eq!(names(&file.other()), ["before", "after"]);
+}
+
+#[tokio::test]
 async fn a_job_keeps_its_place_in_the_queue_when_its_caller_goes_away() {
     let file = File::new();
     let (running, runs) = channel();
