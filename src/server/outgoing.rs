@@ -12,8 +12,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answer::{Failure, Reply};
 
-/// Bytes of an answer above which it needs room.
-const LARGE: usize = 64 * 1024;
+/// Bytes of an answer above which it needs room: more than a usual resource has. Over HTTP/2 a connection can leave as many
+/// answers lying as it has streams.
+const LARGE: usize = 4 * 1024;
 /// Room for answers to what reads, in KiB: eight of the largest pages.
 const READS: usize = 64 * 1024;
 /// Room for all others.

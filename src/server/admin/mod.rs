@@ -15,7 +15,6 @@ mod reports;
 mod route;
 mod tokens;
 
-use std::future::ready;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +39,7 @@ use crate::directory::Directory;
 use crate::directory::audit::{Entry, Origin};
 use crate::directory::tokens::{Principal, Scope};
 use crate::scim::ScimType;
-use route::{Answering, Asked, Found, Need, Route, Table};
+use route::{Asked, Found, Need, Route, Table};
 
 /// Where the API is.
 const BASE: [&str; 2] = ["api", "v1"];
@@ -66,6 +65,14 @@ fn routes() -> Vec<Route> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// What comes of a request before its route has it.
+enum Understood {
+    /// What it asks its route for.
+    Asked(Asked),
+    /// The answer: it asked about the route.
+    Answered(Reply),
 }
 
 /// Answers the requests of the admin listener.
@@ -155,19 +162,31 @@ impl Admin {
             deadline,
             origin,
         );
-        let understood = understood.await;
+        let understood = match understood.await {
+            Ok((Understood::Answered(reply), _)) => return Ok(reply),
+            Ok((Understood::Asked(asked), room)) => Ok((asked, room)),
+            Err(failure) => Err(failure),
+        };
         let acts = match (&method, &found) {
             (&Method::OPTIONS, _) => false,
             (_, Ok(found)) => found.route.need == Need::Admin,
             (method, Err(_)) => !intake::reads(method),
         };
         if !acts {
-            let (answering, _room) = understood?;
-            return answering.await;
+            let ((asked, _room), found) = (understood?, found?);
+            let read = async || found.route.understand(asked.clone())?.await;
+            return self.intake.outgoing.read(read).await;
         }
         let entry = match &found {
             Ok(found) => found.route.entry(&found.subject),
             Err(_) => unknown(&method, &url),
+        };
+        let understood = match (understood, found) {
+            (Ok((asked, room)), Ok(found)) => found
+                .route
+                .understand(asked)
+                .map(|answering| (answering, room)),
+            (Err(failure), _) | (_, Err(failure)) => Err(failure),
         };
         let (directory, origin) = (Arc::clone(&self.directory), origin.clone());
         let work = self.work.clone();
@@ -188,7 +207,7 @@ impl Admin {
         done.await?
     }
 
-    /// The answer to come of a request that may be made and is one of its route, and the room of its body.
+    /// What a request asks for that may be made and is one of its route, and the room of its body.
     async fn understand(
         &self,
         request: Request<Incoming>,
@@ -196,14 +215,14 @@ impl Admin {
         principal: Option<&Principal>,
         deadline: Instant,
         origin: &mut Origin,
-    ) -> Result<(Answering, Option<Held>), Failure> {
+    ) -> Result<(Understood, Option<Held>), Failure> {
         may_enter(principal)?;
         self.intake.admit(&request)?;
         let found = found.map_err(Failure::clone)?;
         if request.method() == Method::OPTIONS {
             let mut reply = answer::empty(204);
             answer::set(&mut reply, header::ALLOW, &found.allow);
-            return Ok((Box::pin(ready(Ok(reply))), None));
+            return Ok((Understood::Answered(reply), None));
         }
         may_use(found.route, principal)?;
         origin.status = found.route.status;
@@ -227,7 +246,7 @@ impl Admin {
                 false => Some(intake::parse(&body)?),
             },
         };
-        Ok((found.route.understand(asked)?, Some(room)))
+        Ok((Understood::Asked(asked), Some(room)))
     }
 
     /// What a supervisor asks about the process, without a token.

@@ -39,6 +39,7 @@ pub enum Need {
 pub struct Nothing {}
 
 /// A request that has its route.
+#[derive(Clone)]
 pub struct Asked {
     /// The directory.
     pub directory: Arc<Directory>,
