@@ -10,8 +10,8 @@ use super::accounts::{Listed, listed};
 use super::audit::{Entry, Origin};
 use super::lifecycle::{self, Event};
 use super::names::bounded;
-use super::users::{Change, taken};
-use super::{Directory, Refusal, changed, refuse_long_names, storable};
+use super::users::{Change, refuse_long_name, taken};
+use super::{Directory, Refusal, changed, storable};
 use crate::scim::schema::{Schemas, USER_PRINCIPAL_NAME};
 use crate::scim::{Error, Object, ScimType};
 pub use crate::store::users::PreservedBy;
@@ -127,7 +127,7 @@ pub(super) fn plan(
     now: Timestamp,
 ) -> Result<Plan, Refusal> {
     let attributes = attributes(account, schemas);
-    refuse_long_names(&attributes)?;
+    refuse_long_name(&attributes)?;
     storable(&attributes)?;
     let preserved = account
         .preserved

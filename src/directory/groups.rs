@@ -14,7 +14,7 @@ use super::account::text;
 use super::audit::{Entry, Origin, Verdict, listed, short};
 use super::reading::not_found;
 use super::view::{Representation, View, group_etag};
-use super::{Directory, Refusal, refuse_long_names, storable};
+use super::{Directory, Refusal, storable};
 use crate::scim::patch::{self, MemberChange, Patch};
 use crate::scim::query::Projection;
 use crate::scim::resource::{self, Parsed};
@@ -207,7 +207,6 @@ impl<'a> Change<'a> {
         self.entry.target_name = text(&attributes, "displayName").map(str::to_owned);
         self.entry.skipped(&parsed.skipped);
         let members = patch::members_of(&mut attributes);
-        refuse_long_names(&attributes)?;
         self.refuse_taken("", &attributes)?;
         let as_stored = storable(&attributes)?;
         let (seq, id) = id::next(self.connection, groups::TABLE)?;
@@ -241,7 +240,6 @@ impl<'a> Change<'a> {
             false => storable(&attributes)?,
         };
         if changes.contains_key("displayName") {
-            refuse_long_names(&attributes)?;
             self.refuse_taken(&before.id, &attributes)?;
             groups::touch_parents(self.connection, before.seq, self.now)?;
         }

@@ -228,25 +228,6 @@ fn changed(old: &Value, new: &Value) -> Object {
     changes(&side(old), &side(new))
 }
 
-/// Letters of a name at the most. An address has 320, and the longest names of an identity provider are shorter; without an
-/// end to it, each line, row and resource that shows whom or what they are about would be as long as its client likes.
-const NAME: usize = 1024;
-
-/// Refuses a userName or a displayName that is longer than [`NAME`].
-fn refuse_long_names(attributes: &Object) -> Result<(), Refusal> {
-    let is_long = |name: &&str| {
-        let text = account::text(attributes, name).unwrap_or_default();
-        text.chars().nth(NAME).is_some()
-    };
-    match ["userName", "displayName"].iter().copied().find(is_long) {
-        None => Ok(()),
-        Some(name) => Err(Refusal::Invalid(Error::new(
-            ScimType::InvalidValue,
-            format!("{name} has more than {NAME} characters"),
-        ))),
-    }
-}
-
 /// Bytes of a stored resource, as JSON, at the most: what one request may send, so that a PUT can give back what a GET
 /// shows. Without it PATCH after PATCH could add to one resource for ever. Members of groups are not part of it.
 const RESOURCE_SIZE: usize = 1024 * 1024;

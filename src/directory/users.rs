@@ -13,7 +13,7 @@ use super::lifecycle::{self, Event};
 use super::places::{self, Seats};
 use super::reading::not_found;
 use super::view::{Representation, View};
-use super::{Directory, Refusal, mapping, refuse_long_names, storable};
+use super::{Directory, Refusal, mapping, storable};
 use crate::scim::patch::{self, Patch};
 use crate::scim::resource::{self, Parsed};
 use crate::scim::schema::{ResourceType, Schemas};
@@ -230,7 +230,7 @@ impl Change<'_> {
             .to_owned();
         self.entry.target_name = Some(user_name.clone());
         self.entry.skipped(&parsed.skipped);
-        refuse_long_names(&parsed.attributes)?;
+        refuse_long_name(&parsed.attributes)?;
         let active = active(&mut parsed.attributes);
         let gone = self.who_returns(&parsed.attributes, &user_name)?;
         if let Some(present) = users::named(self.connection, &user_name)? {
@@ -345,11 +345,8 @@ impl Change<'_> {
         if renamed && standing.visible {
             self.refuse_taken(&before.id, &attributes)?;
         }
-        if ["userName", "displayName"]
-            .iter()
-            .any(|name| changes.contains_key(*name))
-        {
-            refuse_long_names(&attributes)?;
+        if changes.contains_key("userName") {
+            refuse_long_name(&attributes)?;
         }
         let (profile, from) = (before.assignment.profile, Some(before.standing));
         places::claim(
@@ -445,6 +442,23 @@ pub(super) fn active(attributes: &mut Object) -> bool {
         .or_insert(Value::Bool(true))
         .as_bool()
         .unwrap_or(true)
+}
+
+/// Letters of a userName at the most. An address has 320, and the longest of an identity provider are shorter; without an
+/// end to it, each line and row that names the user would be as long as its client likes.
+const USER_NAME: usize = 1024;
+
+/// Refuses a userName that is longer than [`USER_NAME`].
+pub(super) fn refuse_long_name(attributes: &Object) -> Result<(), Refusal> {
+    let user_name = text(attributes, "userName").unwrap_or_default();
+    match user_name.chars().nth(USER_NAME) {
+        None => Ok(()),
+        Some(_) => Err(Error::new(
+            ScimType::InvalidValue,
+            format!("userName has more than {USER_NAME} characters"),
+        )
+        .into()),
+    }
 }
 
 /// 409: the name is another's. The detail names the other account, because the names may differ as they were sent.
