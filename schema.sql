@@ -223,7 +223,7 @@ CREATE INDEX audit_pruning ON audit (seq) WHERE action = 'audit.prune' AND verdi
 -- chain, and pruned with it.
 CREATE TABLE audit_about (
     kind TEXT NOT NULL CHECK (kind IN ('name', 'member')),
-    key  TEXT NOT NULL,     -- target_name under NFC and full case folding; id of a member whom a group gained or lost
+    key  TEXT NOT NULL,     -- a name under NFC and full case folding; id of a member who came or went, or of a token that was replaced
     seq  INTEGER NOT NULL,
     PRIMARY KEY (key, kind, seq)
 ) STRICT, WITHOUT ROWID;

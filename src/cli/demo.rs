@@ -34,7 +34,7 @@ pub fn run() -> anyhow::Result<()> {
 
 To create a person from another terminal in this directory:
 
-  curl --cacert {ca} -H 'Authorization: Bearer {secret}' -H 'Content-Type: application/scim+json' \
+  curl --cacert {ca} -H "Authorization: Bearer {secret}" -H 'Content-Type: application/scim+json' \
     -d '{{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"anna@example.test","displayName":"Anna Lee"}}' \
     {url}/Users
 

@@ -202,10 +202,11 @@ fn table<const N: usize>(header: [&str; N], rows: Vec<[String; N]>) -> String {
     };
     let widths: Vec<_> = (0..N).map(width).collect();
     let line = |row: &[String; N]| {
-        let cells = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:width$}"));
+        // By hand: what formats takes no width above 65,535.
+        let cells = row.iter().zip(&widths).map(|(cell, width)| {
+            let blanks = width.saturating_sub(cell.chars().count());
+            format!("{cell}{}", " ".repeat(blanks))
+        });
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     let lines: Vec<_> = std::iter::once(&header).chain(&rows).map(line).collect();

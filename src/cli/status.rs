@@ -15,7 +15,7 @@ use crate::config::{Config, Overrides};
 use crate::directory::mappings::{self, Mapping};
 use crate::directory::overview::Overview;
 use crate::directory::storages::Storage;
-use crate::directory::tokens::Token;
+use crate::directory::tokens::{Scope, Token};
 use crate::directory::{Directory, expiry};
 use crate::scim::schema::Schemas;
 use crate::server::chain::Link;
@@ -113,6 +113,13 @@ async fn look(config: &Config, directory: &Directory) -> anyhow::Result<Status> 
             .iter()
             .filter_map(|token| token_finding(token, now)),
     );
+    // Of one that has just ended more is known.
+    let known = |token: &Token| token.scope == Scope::Provision;
+    if !overview.provisions && !overview.tokens.iter().any(known) {
+        let text = "no token may provision, so the identity provider is refused; \
+            `scimlite token create NAME --scope provision` makes one";
+        findings.push(failed("token", text));
+    }
     findings.extend(places(
         &overview,
         directory.schemas(),

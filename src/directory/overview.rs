@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::places::Seats;
 use super::profiles::Profile;
-use super::tokens::Token;
+use super::tokens::{Scope, Token};
 use super::{Directory, Refusal, expiry};
 use crate::store::disk::{self, RESERVE};
 use crate::store::profiles::{self, Counts};
@@ -22,6 +22,8 @@ pub struct Overview {
     pub profiles: Vec<Profile>,
     /// The tokens whose end matters: neither revoked nor replaced, nor over for longer than a day.
     pub tokens: Vec<Token>,
+    /// Whether any token may provision at present.
+    pub provisions: bool,
     /// When the identity provider was here last with a token that was taken; to the minute where another process serves.
     pub last_request: Option<Timestamp>,
     /// The last row of the audit.
@@ -65,6 +67,9 @@ impl Directory {
                 ))
             })?;
         let last_request = self.last_request(&tokens);
+        let provisions = tokens.iter().any(|token| {
+            token.scope == Scope::Provision && token.revoked.is_none() && token.expires > now
+        });
         tokens.retain(|token| expiry::matters(token, now));
         let [database_bytes, wal_bytes] = self.store.sizes();
         Ok(Overview {
@@ -72,6 +77,7 @@ impl Directory {
             seats: self.settings.seats,
             profiles,
             tokens,
+            provisions,
             last_request,
             audit_seq: head.seq,
             database_bytes,

@@ -10,7 +10,7 @@ use super::audit::{Entry, Origin};
 pub use super::authentication::{Denied, Principal};
 pub use super::secret::{Secret, masked};
 use super::{Directory, Refusal, authentication, names, secret};
-use crate::scim::{Error, ScimType};
+use crate::scim::{Error, Object, ScimType};
 use crate::store::text::instant;
 use crate::store::tokens as table;
 pub use crate::store::tokens::{Scope, Token};
@@ -257,7 +257,10 @@ impl Directory {
             let overlap = SignedDuration::from_hours(i64::from(overlap_hours));
             let end = now.saturating_add(overlap).unwrap_or(now);
             table::replace(connection, &old.id, &token.id, end)?;
+            let end = end.min(old.expires);
             entry.because(format!("{} ends at {}", old.id, instant(end)));
+            let replaced = serde_json::json!({"new": old.id});
+            entry.changes = Some(Object::from_iter([("replaces".to_owned(), replaced)]));
             add(connection, entry, &token)
         })
         .await?;

@@ -254,7 +254,7 @@ impl Change<'_> {
         }
         if let Some(gone) = gone {
             self.entry
-                .because("the identity provider sent a person back whom it had deleted; the account that was kept is theirs again");
+                .because("the identity provider sent a person back whom it had deleted and whose account was kept");
             return self.revise(gone, parsed.attributes, Event::Returned { active });
         }
         self.entry.because("the identity provider sent a new user");
@@ -262,7 +262,7 @@ impl Change<'_> {
         let standing = lifecycle::after(lifecycle::NEW, Event::Written { active }, self.now)?;
         if !active {
             self.entry
-                .because("it sent active=false; the account is preserved from its beginning");
+                .because("it sent active=false: an account that is preserved from its beginning");
         }
         let reason = Event::Written { active }.reason();
         self.insert(parsed.attributes, standing, assignment, reason)
@@ -357,6 +357,7 @@ impl Change<'_> {
             from,
             standing,
         )?;
+        let as_stored = storable(&attributes)?;
         self.explain(before.standing, standing, &changes);
         let account = account::derive(
             &attributes,
@@ -372,7 +373,6 @@ impl Change<'_> {
             emails: changes.contains_key("emails"),
         };
         self.entry.changes = Some(changes);
-        let as_stored = storable(&attributes)?;
         let user = User {
             seq: before.seq,
             id: before.id.clone(),

@@ -275,7 +275,7 @@ async fn the_story_of_a_user_is_its_own_and_in_order() {
         .map(|row| row["reason"].as_str().unwrap())
         .collect();
     let expected = [
-        "it sent active=false; the account is preserved from its beginning",
+        "it sent active=false: an account that is preserved from its beginning",
         "the identity provider sent active=true; the account is active again",
         "an administrator stopped the account; the identity provider cannot undo that",
         "an administrator preserved this account; only an administrator can activate it again",
@@ -414,4 +414,58 @@ async fn a_reader_that_is_slow_holds_no_snapshot() {
     assert!(child.try_wait().unwrap().is_none(), "it still writes");
     drop(stdout);
     wait(&mut child, Duration::from_secs(30)).expect("an end");
+}
+
+#[test]
+fn what_was_renamed_or_replaced_is_found_by_both_names() {
+    let app = TestApp::start();
+    let actions = |whom: &str| -> Vec<String> {
+        let listed = app.cli_json(["audit", "list", "--whom", whom]);
+        let rows = listed.as_array().unwrap().iter();
+        rows.map(|row| row["action"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    app.cli_json(["profile", "add", "Sales"]);
+    app.cli_json(["profile", "edit", "Sales", "--name", "Trade"]);
+    app.cli_json([
+        "mapping",
+        "add",
+        "M1",
+        "--attribute",
+        "department",
+        "--values",
+        "Sales",
+        "--profile",
+        "Trade",
+        "--storage",
+        "Default",
+    ]);
+    app.cli_json(["mapping", "edit", "M1", "--name", "M2"]);
+    for (name, expected) in [
+        ("Sales", &["profile.add", "profile.edit"][..]),
+        ("TRADE", &["profile.edit"]),
+        ("M1", &["mapping.add", "mapping.edit"]),
+        ("M2", &["mapping.edit"]),
+    ] {
+        assert_eq!(actions(name), expected, "{name}");
+    }
+    let made = app.cli_json(["token", "create", "short", "--scope", "read", "--days", "1"]);
+    let old = made["id"].as_str().unwrap();
+    let next = app.cli_json(["token", "rotate", old, "--overlap-hours", "720"]);
+    assert_eq!(actions(old), ["token.create", "token.rotate"]);
+    assert_eq!(actions(next["id"].as_str().unwrap()), ["token.rotate"]);
+    // It ends when it would have ended, not after the overlap.
+    let tokens = app.cli_json(["token", "list"]);
+    let ends = tokens
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|token| token["id"] == old);
+    let ends = ends.unwrap()["expires"].as_str().unwrap();
+    let listed = app.cli_json(["audit", "list", "--whom", old]);
+    let reason = listed[1]["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with(&format!("{old} ends at {ends}")),
+        "{reason}"
+    );
 }

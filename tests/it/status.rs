@@ -82,6 +82,19 @@ async fn a_server_that_is_well_has_no_findings() {
 }
 
 #[test]
+fn a_token_that_may_provision_is_missed_for_as_long_as_there_is_none() {
+    let app = TestApp::start();
+    let tokens = app.cli_json(["token", "list"]);
+    let tokens = tokens.as_array().unwrap().iter();
+    for token in tokens.filter(|token| token["scope"] == "provision") {
+        app.cli_json(["token", "revoke", token["id"].as_str().unwrap()]);
+    }
+    assert_eq!(findings(&status(&app, 1)), [("token", "fail")]);
+    app.cli_json(["token", "create", "new", "--scope", "provision"]);
+    assert_eq!(findings(&status(&app, 0)), []);
+}
+
+#[test]
 fn what_will_refuse_people_is_a_warning() {
     let app = TestApp::configured(&[(r#"#active = "unlimited""#, "active = 1")]);
     app.cli_json(["profile", "add", "Small", "--max-users", "1"]);

@@ -1,6 +1,7 @@
 //! Statements over `audit_about`: under which words a row of the audit is found, beside the id of what it is about.
 
 use rusqlite::{Connection, Row as Found};
+use serde_json::Value;
 
 use crate::scim::Object;
 use crate::scim::fold::fold;
@@ -9,22 +10,27 @@ use crate::store::{Error, text};
 /// The words of a row: each with its kind.
 pub(super) type Words = Vec<(&'static str, String)>;
 
-/// The words of a row with this name and these changes.
+/// The words of a row with this name and these changes: names, also those that something lost or got, and the ids of
+/// members who came or went and of what was replaced.
 pub(super) fn words(target_name: Option<&str>, changes: Option<&Object>) -> Words {
-    let mut words = Vec::new();
-    if let Some(name) = target_name {
-        words.push(("name", fold(name).into_owned()));
+    let mut words: Words = Vec::new();
+    let name = |name: &str| ("name", fold(name).into_owned());
+    words.extend(target_name.map(name));
+    words.extend(texts(changes, "name").map(name));
+    for changed in ["members", "replaces"] {
+        words.extend(texts(changes, changed).map(|id| ("member", id.to_owned())));
     }
-    let members = changes.and_then(|changes| changes.get("members"));
-    let sides = members
-        .into_iter()
-        .filter_map(|members| members.as_object());
-    let ids = sides
-        .flat_map(|sides| sides.values())
-        .filter_map(|ids| ids.as_array());
-    let ids = ids.flatten().filter_map(|id| id.as_str());
-    words.extend(ids.map(|id| ("member", id.to_owned())));
     words
+}
+
+/// The texts on both sides of a change, by themselves or in lists.
+fn texts<'a>(changes: Option<&'a Object>, name: &str) -> impl Iterator<Item = &'a str> {
+    let sides = changes.and_then(|changes| changes.get(name)?.as_object());
+    let values = sides.into_iter().flat_map(Object::values);
+    values.flat_map(|value| match value {
+        Value::Array(values) => values.iter().filter_map(Value::as_str).collect(),
+        value => Vec::from_iter(value.as_str()),
+    })
 }
 
 /// Notes under which words row `seq` is found.
