@@ -160,7 +160,7 @@ impl<'a> Rules<'a> {
     fn try_one(&self, rule: &Rule, user: &User<'_>) -> Answer {
         match (&rule.mapping.condition, &rule.filter) {
             (Condition::Attribute { name, values }, _) => match self.lookup(name, user) {
-                Err(Dropped) => (None, format!("{name} is not kept; cannot know")),
+                Err(Dropped) => (None, format!("no value of {name} is kept; cannot know")),
                 Ok(None) => (Some(false), format!("no attribute {name}")),
                 Ok(Some(value)) => match matches(value, values) {
                     true => (Some(true), format!("{name} has one of the values")),
@@ -185,7 +185,7 @@ impl<'a> Rules<'a> {
             Ok(false) => (Some(false), "the filter does not match".to_owned()),
             Err(attr) => (
                 None,
-                format!("the filter looks at {attr}, which is not kept; cannot know"),
+                format!("the filter looks at {attr}, of which no value is kept; cannot know"),
             ),
         }
     }
@@ -205,6 +205,10 @@ impl<'a> Rules<'a> {
             };
             if found.is_some() {
                 return Ok(found);
+            }
+            // What the configuration keeps it may not have kept yet when the user was made.
+            if user.is_stored() && !matches!(place, Place::Known { .. }) {
+                return Err(Dropped);
             }
         }
         Ok(None)

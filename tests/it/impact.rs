@@ -230,7 +230,7 @@ async fn what_was_dropped_makes_the_answer_unknown() {
 
     let told = app.cli_json(["mapping", "test", "--user", "ANNA@example.test"]);
     let tried = json!([
-        {"mapping": "city", "matched": null, "why": "the filter looks at city, which is not kept; cannot know"},
+        {"mapping": "city", "matched": null, "why": "the filter looks at city, of which no value is kept; cannot know"},
         {"mapping": "S", "matched": true, "why": "the filter matches"},
     ]);
     assert_eq!(
@@ -252,7 +252,7 @@ async fn what_was_dropped_makes_the_answer_unknown() {
     let text = app.cli(["mapping", "test", "--user", &anna]);
     let text = String::from_utf8(text.stdout).unwrap();
     assert!(
-        text.contains("bare: unknown: department is not kept; cannot know"),
+        text.contains("bare: unknown: no value of department is kept; cannot know"),
         "{text}"
     );
     let why = refused(&app, ["mapping", "test", "--user", "nobody"]);

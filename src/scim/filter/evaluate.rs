@@ -318,7 +318,8 @@ fn held<'v, 'p>(scope: Scope<'p>, node: &'v Object, attr: &'p AttrPath) -> Held<
     }
 }
 
-/// Whether what `kept` holds of `attr` is what all of the resource held: no place that drops values stands before it.
+/// Whether what `kept` holds of `attr` is what all of the resource held: no place that drops values stands before it, or has
+/// dropped them until the configuration came to keep them.
 pub(super) fn is_sure(scope: Scope<'_>, kept: &Object, attr: &AttrPath) -> bool {
     for (urn, place) in scope.places(attr) {
         if place == Place::Unknown {
@@ -327,6 +328,9 @@ pub(super) fn is_sure(scope: Scope<'_>, kept: &Object, attr: &AttrPath) -> bool 
         let name = place.name().unwrap_or(&attr.name);
         if under(kept, urn, name).is_some_and(has_value) {
             return true;
+        }
+        if !matches!(place, Place::Known { .. }) {
+            return false;
         }
     }
     true
