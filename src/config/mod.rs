@@ -35,6 +35,8 @@ use crate::{
 
 /// Name of the configuration file in the data directory.
 pub const FILE_NAME: &str = "scimlite.toml";
+/// Name of the database in the data directory.
+pub const DATABASE: &str = "scimlite.db";
 
 /// The whole configuration, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,7 +185,7 @@ impl Config {
 
     /// The database in the data directory.
     pub fn database(&self) -> PathBuf {
-        self.data_dir.join("scimlite.db")
+        self.data_dir.join(DATABASE)
     }
 
     /// The schemas with the configured extension.

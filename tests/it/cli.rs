@@ -6,6 +6,7 @@ use std::process::Output;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
+use x509_parser::pem::Pem;
 
 use crate::app::TestApp;
 use crate::home::{Home, json, run, scimlite};
@@ -65,6 +66,36 @@ fn a_second_init_prints_no_secrets_and_changes_nothing() {
     assert_eq!(names(&before), names(&after));
     for ((path, before), (_, after)) in before.iter().zip(&after) {
         assert!(before == after, "{} has changed", path.display());
+    }
+}
+
+#[test]
+fn of_many_at_once_one_makes_the_appliance_and_all_end_well() {
+    for _ in 0..5 {
+        let root = TempDir::new().unwrap();
+        let data = root.path().join("data");
+        let init = || scimlite(["init", "--json", "--data", data.to_str().unwrap()]);
+        let all: Vec<_> = (0..4)
+            .map(|_| {
+                std::thread::spawn({
+                    let init = init();
+                    move || run(init)
+                })
+            })
+            .collect();
+        let all: Vec<_> = all
+            .into_iter()
+            .map(|one| json(&one.join().unwrap()))
+            .collect();
+        let made = all
+            .iter()
+            .filter(|printed| printed["secret_token"].is_string());
+        assert_eq!(made.count(), 1, "{all:?}");
+        let read = |name: &str| std::fs::read(data.join(name)).unwrap();
+        let [ca, server] = ["ca.crt", "server.crt"]
+            .map(|name| Pem::iter_from_buffer(&read(name)).next().unwrap().unwrap());
+        let [ca, server] = [&ca, &server].map(|pem| pem.parse_x509().unwrap());
+        server.verify_signature(Some(ca.public_key())).unwrap();
     }
 }
 
