@@ -221,20 +221,6 @@ impl Filter {
         }
     }
 
-    /// The first name in the filter of a valuePath that is no sub-attribute of `attribute`.
-    pub fn unknown(&self, attribute: &Attribute) -> Option<&str> {
-        match self {
-            Self::And(terms) | Self::Or(terms) => {
-                terms.iter().find_map(|term| term.unknown(attribute))
-            }
-            Self::Not(filter) => filter.unknown(attribute),
-            Self::Present(attr) | Self::Compare { attr, .. } | Self::Element { attr, .. } => {
-                let name = attr.name.as_str();
-                attribute.sub(name).is_none().then_some(name)
-            }
-        }
-    }
-
     /// Whether `node`, a resource or an element as `scope` says, matches.
     pub(super) fn holds(&self, scope: Scope<'_>, node: &Object) -> bool {
         match self {

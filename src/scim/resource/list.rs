@@ -127,8 +127,8 @@ fn comparisons(values: usize, given: &[Object]) -> usize {
 }
 
 /// Changes those elements that `filter` matches, or all, or their sub-attribute `sub`. Where none matches, adding and
-/// replacing build the element from what the filter says (T-03, T-04, C-54, C-55), unless it asks for an unknown
-/// sub-attribute (C-48). An element that a removal leaves without anything but its kind goes as well (C-60).
+/// replacing build the element from what the filter says (T-03, T-04, C-54, C-55). An element that a removal leaves
+/// without anything but its kind goes as well (C-60).
 pub(super) fn change_elements(
     attribute: &Attribute,
     list: &mut Vec<Value>,
@@ -175,10 +175,6 @@ pub(super) fn change_elements(
     }
     set(&mut built, &settings);
     let Some(first) = matched.iter().position(|matched| *matched) else {
-        if let Some(unknown) = filter.and_then(|filter| filter.unknown(attribute)) {
-            skipped.push(format!("{}.{unknown}", attribute.name));
-            return Ok(());
-        }
         // The change before may have taken from the element what the filter asks for.
         work.spend(weight(list).saturating_mul(built.len()))?;
         let mut elements = list.iter().filter_map(Value::as_object);
