@@ -1,6 +1,5 @@
 //! `scimlite init`: makes what a new appliance needs. What is there already stays as it is.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -8,6 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::files::{make_directory, write_whole};
+use super::lock::Lock;
 use super::{Common, cert, configuration, print};
 use crate::config::{self, Config, DATABASE};
 use crate::directory::audit::Origin;
@@ -106,7 +106,12 @@ impl Initialised {
 pub fn initialise(common: &Common, host: &str, tokens: bool) -> anyhow::Result<Initialised> {
     let data = &common.data;
     make_directory(data)?;
-    let turn = turn(data)?;
+    // Of two at once each would make a certificate and an authority, and one of each would stay. Where a database is, a
+    // server may be, too.
+    let turn = match data.join(DATABASE).exists() {
+        false => Some(Lock::turn(data)?),
+        true => None,
+    };
     let configuration_file = data.join(config::FILE_NAME);
     if !configuration_file.exists() {
         write_whole(&configuration_file, &config::template(host))?;
@@ -114,39 +119,23 @@ pub fn initialise(common: &Common, host: &str, tokens: bool) -> anyhow::Result<I
     let config = configuration(common)?;
     make_certificate(&config)?;
     let database = config.database();
-    // Who makes the database shares the lock that this one has, and has alone so far.
-    if let Some(turn) = &turn {
-        turn.lock_shared()
-            .with_context(|| format!("cannot lock {}", data.display()))?;
-    }
-    let made = (!database.exists()).then(|| {
-        let tokens = tokens.then_some(config.directory.longest_days);
-        setup::create_database(&database, &Origin::command_line(), &system_clock(), tokens)
-    });
-    let (made, tokens) = match made {
-        Some(Ok(tokens)) => (true, tokens),
-        // Another was quicker.
-        Some(Err(_)) if database.exists() => (false, None),
-        Some(Err(error)) => return Err(error.into()),
-        None => (false, None),
+    let made = !database.exists();
+    let tokens = match made {
+        true => setup::create_database(
+            &database,
+            &Origin::command_line(),
+            &system_clock(),
+            tokens.then_some(config.directory.longest_days),
+        )?,
+        false => None,
     };
+    drop(turn);
     Ok(Initialised {
         made,
         ca_file: cert::ca_file(&config),
         config,
         tokens,
     })
-}
-
-/// The turn to make what is missing in `data`, where no database is yet, so that nobody works on one: of two at once, each
-/// would make a certificate and an authority, and one of each would stay.
-fn turn(data: &Path) -> anyhow::Result<Option<File>> {
-    if data.join(DATABASE).exists() {
-        return Ok(None);
-    }
-    let turn = File::open(data).and_then(|directory| directory.lock().map(|()| directory));
-    let turn = turn.with_context(|| format!("cannot lock {}", data.display()))?;
-    Ok(Some(turn))
 }
 
 /// Makes the trial certificate for the configured host, unless the configuration's files are there.

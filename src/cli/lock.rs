@@ -5,9 +5,17 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use jiff::Timestamp;
+
+use crate::store::whole;
+
+/// How long a command waits for its turn: several times what another takes.
+const TURN: Duration = Duration::from_secs(10);
+/// How often it looks whether it has come.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// The right to serve a data directory, until it is dropped or the process ends.
 pub struct Lock {
@@ -37,6 +45,23 @@ impl Lock {
             }
             Err(TryLockError::Error(error)) => {
                 Err(error).with_context(|| format!("cannot lock {}", path.display()))
+            }
+        }
+    }
+
+    /// The same for a command that makes what is missing in `data`, which waits for another that does so.
+    pub fn turn(data: &Path) -> anyhow::Result<Self> {
+        let deadline = Instant::now() + TURN;
+        loop {
+            match Self::take(data) {
+                Ok(turn) => {
+                    // Who makes it may be another user than the one who serves.
+                    whole::give_to_owner(&turn.path, data)
+                        .with_context(|| format!("cannot give {} away", turn.path.display()))?;
+                    return Ok(turn);
+                }
+                Err(error) if Instant::now() > deadline => return Err(error),
+                Err(_) => std::thread::sleep(LOOK),
             }
         }
     }

@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Value};
 
 use super::settings::{self, CREDENTIALS, SETTINGS, Setting};
-use super::{Config, FILE_NAME, Listen, Mistakes, Overrides};
+use super::{Config, FILE_NAME, Listen, Mistakes, Overrides, SchemaExtension};
 
 /// How like an unknown key the nearest one has to be for it to be named: below this it is no typing mistake.
 const ALIKE: f64 = 0.75;
@@ -161,6 +161,15 @@ pub(super) fn resolve(
     if scim == admin && scim.port() != 0 {
         all.mistakes.push(format!(
             "listen: scim and admin are both {scim}; give one another port"
+        ));
+    }
+    let SchemaExtension { extension, keep } = &all.config.schema;
+    if keep
+        .iter()
+        .any(|entry| entry.eq_ignore_ascii_case(extension))
+    {
+        all.mistakes.push(format!(
+            "schema.keep: {extension} is the extension for attributes of your own, which are kept by their names alone"
         ));
     }
     all

@@ -134,10 +134,7 @@ pub(super) static SETTINGS: &[Setting] = &[
         key: "schema.keep",
         about: "Attributes, by name, and whole extensions, by URN, that are stored and returned nevertheless.",
         default: "[]",
-        set: |config, value| {
-            let kept = value::kept(value, &config.schema.extension);
-            put(&mut config.schema.keep, kept)
-        },
+        set: |config, value| put(&mut config.schema.keep, value::list(value)),
     },
     Setting {
         key: "backup.every",

@@ -201,29 +201,6 @@ pub(super) fn list(value: &Value) -> Result<Vec<String>, String> {
     Ok(entries.into_iter().map(str::to_owned).collect())
 }
 
-/// Names of attributes and URNs of extensions, out of which an attribute of the custom extension `custom` may come with its
-/// URN before it. Of that one nothing is kept but by name.
-pub(super) fn kept(value: &Value, custom: &str) -> Result<Vec<String>, String> {
-    let own = |entry: String| {
-        let start = entry.get(..custom.len());
-        if !start.is_some_and(|start| start.eq_ignore_ascii_case(custom)) {
-            return Ok(entry);
-        }
-        match entry
-            .get(custom.len()..)
-            .unwrap_or_default()
-            .strip_prefix(':')
-        {
-            Some(name) if !name.is_empty() => Ok(name.to_owned()),
-            None if entry.len() > custom.len() => Ok(entry),
-            _ => Err(format!(
-                "`{entry}` is the extension for attributes of your own, which are kept by their names alone"
-            )),
-        }
-    };
-    list(value)?.into_iter().map(own).collect()
-}
-
 /// A time limit: from one second to a day.
 pub(super) fn limit(value: &Value) -> Result<Duration, String> {
     let limit = duration(value)?;

@@ -47,7 +47,7 @@ pub enum Outcome {
     Refused,
     /// No mapping takes it; it stays.
     Unmatched,
-    /// Nobody can know what the mappings say: one looks at what is not kept; it stays.
+    /// Nobody can know what the mappings say: one looks at what has no value that is kept; it stays.
     Unknown,
     /// It stays because its place was given by hand.
     ByHand,
@@ -394,6 +394,7 @@ fn page(
     most: usize,
 ) -> Result<(Vec<User>, Option<i64>), Refusal> {
     let condition = lower::condition(filter, ResourceType::User, &view.schemas);
+    let condition = condition.within_bounds(connection, users::sql_of_present);
     let (mut users, mut last) = (Vec::new(), None);
     users::each_present(
         connection,

@@ -31,9 +31,9 @@ pub struct Condition {
 /// The condition that everything meets.
 const EVERYTHING: &str = "1";
 
-/// Bytes of a condition up to which its statements stay prepared. Clients make up the longer ones: there is no end of them,
-/// and each can take a megabyte.
-const BRIEF: usize = 256;
+/// Bytes of a condition up to which its statements stay prepared: those of the filters that identity providers send, of one
+/// term or a few. There is no end of longer ones, which clients make up, and each can take a megabyte.
+const BRIEF: usize = 384;
 
 impl Condition {
     /// Runs `sql`, a statement that holds this condition.
@@ -263,20 +263,20 @@ impl Lowering<'_> {
             (ResourceType::User, "groups", "value") => Condition {
                 indexed: false,
                 ..Condition::few(
-                    "seq IN (WITH RECURSIVE below (seq) AS (
-                         SELECT seq FROM \"group\" WHERE seq = ? AND id = ?
-                         UNION
-                         SELECT subgroup FROM group_group JOIN below ON group_group.\"group\" = below.seq
+                    "seq IN (WITH RECURSIVE below (seq) AS (\
+                         SELECT seq FROM \"group\" WHERE seq = ? AND id = ? \
+                         UNION \
+                         SELECT subgroup FROM group_group JOIN below ON group_group.\"group\" = below.seq\
                      ) SELECT user FROM below CROSS JOIN group_user ON group_user.\"group\" = below.seq)",
                     by_id(),
                 )
             },
             (ResourceType::Group, "members", "value") => Condition::few(
-                "seq IN (
-                     SELECT \"group\" FROM group_user
-                     WHERE user = (SELECT seq FROM user WHERE seq = ? AND id = ?)
-                     UNION ALL
-                     SELECT \"group\" FROM group_group
+                "seq IN (\
+                     SELECT \"group\" FROM group_user \
+                     WHERE user = (SELECT seq FROM user WHERE seq = ? AND id = ?) \
+                     UNION ALL \
+                     SELECT \"group\" FROM group_group \
                      WHERE subgroup = (SELECT seq FROM \"group\" WHERE seq = ? AND id = ?))",
                 [by_id(), by_id()].concat(),
             ),

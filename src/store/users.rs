@@ -297,23 +297,28 @@ pub fn each_present<E: From<Error>>(
     most: Option<u64>,
     mut each: impl FnMut(User) -> Result<(), E>,
 ) -> Result<(), E> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM user WHERE {VISIBLE} AND seq > ? AND {} ORDER BY seq LIMIT ?",
-        condition.sql
-    );
     let most = most.and_then(|most| i64::try_from(most).ok()).unwrap_or(-1);
     let (after, most) = (after.into(), most.into());
     let parameters = std::iter::once(&after)
         .chain(&condition.parameters)
         .chain([&most]);
-    let mut statement = connection.prepare(&sql).map_err(Error::from)?;
-    let rows = statement
-        .query_map(params_from_iter(parameters), read)
-        .map_err(Error::from)?;
-    for row in rows {
-        each(row.map_err(Error::from)?)?;
-    }
-    Ok(())
+    condition.run(connection, &sql_of_present(condition), |statement| {
+        let rows = statement
+            .query_map(params_from_iter(parameters), read)
+            .map_err(Error::from)?;
+        for row in rows {
+            each(row.map_err(Error::from)?)?;
+        }
+        Ok(())
+    })
+}
+
+/// What [`each_present`] asks; its parameters are a row number, those of the condition, and how many to take.
+pub fn sql_of_present(condition: &Condition) -> String {
+    format!(
+        "SELECT {COLUMNS} FROM user WHERE {VISIBLE} AND seq > ? AND {} ORDER BY seq LIMIT ?",
+        condition.sql
+    )
 }
 
 /// Takes a user out of the file for good, with its addresses and memberships.

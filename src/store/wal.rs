@@ -142,17 +142,19 @@ pub(super) fn move_all(
     mode: &str,
     patience: Duration,
 ) -> Result<bool, Lost> {
-    let checkpoint = |mode, patience| {
-        let moved = checkpoint(connection, mode, patience);
-        match &moved {
-            Some(moved) if moved.pages < moved.of => sync(file).map(|()| moved.all),
-            moved => Ok(moved.as_ref().is_some_and(|moved| moved.all)),
-        }
-    };
     // In two steps: who reads from then on needs nothing that is in the WAL, and does not hold it back.
-    checkpoint("PASSIVE", Duration::ZERO)?;
+    if checkpoint(connection, "PASSIVE", Duration::ZERO).is_none() {
+        return Ok(false);
+    }
+    sync(file)?;
     outdate();
-    checkpoint(mode, patience)
+    let Some(moved) = checkpoint(connection, mode, patience) else {
+        return Ok(false);
+    };
+    if moved.pages < moved.of {
+        sync(file)?;
+    }
+    Ok(moved.all)
 }
 
 /// Whether there is nothing in the WAL.

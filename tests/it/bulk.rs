@@ -99,7 +99,7 @@ fn row(action: &str, status: u16, verdict: &str) -> (String, u16, String) {
 }
 
 #[tokio::test]
-async fn what_waits_for_another_is_not_overtaken_on_its_own_resource() {
+async fn who_refers_to_a_later_operation_keeps_its_turn() {
     let app = TestApp::start();
     let one = app.client.create(json!({"userName": "one@x.test"})).await;
     let one = one.expect(201).id();

@@ -6,7 +6,7 @@ mod reference;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -24,8 +24,8 @@ const MAX_NAME: usize = 1_024;
 pub struct Bulk {
     /// What it asks for, in the order in which it was sent.
     pub operations: Vec<Operation>,
-    /// Every operation once, by its place in `operations`: those that an operation refers to stand before it, those on
-    /// the same resource and all others as they were sent.
+    /// Every operation once, by its place in `operations`: those that an operation refers to stand before it, all
+    /// others as they were sent.
     pub order: Vec<usize>,
     /// After so many errors the rest is not attempted; none: all of it is, whatever fails.
     pub fail_on_errors: Option<u64>,
@@ -151,7 +151,14 @@ pub fn parse(body: Value) -> Result<Bulk, Error> {
     let fail_on_errors = fail_on_errors(take(&mut body, "failOnErrors"))?;
     let mut operations: Vec<_> = sent.into_iter().map(read).collect();
     refer(&mut operations);
-    let (order, circular) = order::order(waits(&operations));
+    let references: Vec<BTreeSet<usize>> = operations
+        .iter()
+        .map(|operation| match &operation.asked {
+            Ok(asked) => asked.references().collect(),
+            Err(_) => BTreeSet::new(),
+        })
+        .collect();
+    let (order, circular) = order::order(references);
     for (place, operation) in operations.iter_mut().enumerate() {
         if circular.contains(&place) {
             operation.asked = Err(Refused::Circular);
@@ -162,25 +169,6 @@ pub fn parse(body: Value) -> Result<Bulk, Error> {
         order,
         fail_on_errors,
     })
-}
-
-/// For each operation those that have to be done before it: what it refers to, and the one before it on the same resource,
-/// which it must not overtake while that waits (RFC 7644 §3.7: the same result as in the order sent). A POST waits for
-/// POSTs only, so that circles are made of references alone.
-fn waits(operations: &[Operation]) -> Vec<BTreeSet<usize>> {
-    let mut last: HashMap<String, usize> = HashMap::new();
-    let waits = operations.iter().enumerate().map(|(place, operation)| {
-        let Ok(asked) = &operation.asked else {
-            return BTreeSet::new();
-        };
-        let mut waits: BTreeSet<_> = asked.references().collect();
-        if asked.method != Method::Post {
-            let resource = asked.path.trim_start_matches('/').to_lowercase();
-            waits.extend(last.insert(resource, place));
-        }
-        waits
-    });
-    waits.collect()
 }
 
 /// The errors that are accepted before the rest is left. 0 stops at the first as 1 does; a negative number, which some

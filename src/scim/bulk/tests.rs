@@ -173,7 +173,7 @@ fn circles_are_refused_and_those_beside_them_are_not() {
 }
 
 #[test]
-fn what_waits_is_not_overtaken_on_its_own_resource() {
+fn only_what_is_referred_to_comes_before_its_turn() {
     let patch = |path: &str, data: Value| json!({"method": "PATCH", "path": path, "data": data});
     let read = bulk(json!([
         patch("/Groups/1", json!({"x": "bulkId:q"})),
@@ -183,7 +183,7 @@ fn what_waits_is_not_overtaken_on_its_own_resource() {
         post("q", json!({})),
         {"method": "DELETE", "path": "/Groups/bulkId:q"},
     ]));
-    assert_eq!(read.order, [1, 4, 0, 2, 3, 5]);
+    assert_eq!(read.order, [4, 0, 1, 2, 3, 5]);
     assert!(
         read.operations
             .iter()

@@ -123,7 +123,7 @@ impl Split {
                     // The members of a kind are not replaced by one: it joins them.
                     None => {
                         let kind = filter.implied(attribute);
-                        if kind.is_none_or(|kind| kind.contains_key("value")) {
+                        if kind.is_none_or(|kind| kind.keys().any(|name| name != "type")) {
                             return Err(not_by_id());
                         }
                     }
@@ -337,6 +337,7 @@ mod tests {
             ("remove", "not (value eq \"secret\")"),
             ("replace", "value eq \"U1\" and type eq \"secret\""),
             ("replace", "value ne \"secret\""),
+            ("replace", "display eq \"secret\""),
         ] {
             let path = format!("members[{filter}]");
             let patch = operations(json!([{"op": op, "path": path, "value": [{"value": "U1"}]}]));

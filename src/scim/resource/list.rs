@@ -24,18 +24,19 @@ pub(super) fn change_single(
     }
     let mut object = into_object(old);
     match (sub, change) {
-        // A reference to someone else is another reference: nothing of the old one may stay (C-46, C-47).
         (Some(sub), change) => {
             let referred = object.get("value").cloned();
             change_sub(attribute, &mut object, sub, change, skipped)?;
+            // The URL of someone else; that of the new one is made where it is shown.
             if referred.is_some() && object.get("value") != referred.as_ref() {
-                object.retain(|name, _| name == "value");
+                object.shift_remove("$ref");
             }
         }
         (None, Change::Add(value) | Change::Replace(value)) => {
             let Some(given) = given(attribute, value)? else {
                 return Ok(None);
             };
+            // A reference to someone else is another reference: nothing of the old one may stay (C-46, C-47).
             if attribute.sub("value").is_some()
                 && given.keys().any(|name| name.eq_ignore_ascii_case("value"))
             {

@@ -219,9 +219,15 @@ impl Schemas {
     /// The fixed schemas and an extension under `custom_urn`. `keep` names what is stored beyond
     /// `userPrincipalName`: attribute names (of the custom extension, or unknown ones at the root) and whole URNs.
     pub fn new(custom_urn: impl Into<String>, keep: &[String]) -> Self {
+        let custom_urn = custom_urn.into();
+        // An attribute of the custom extension may come with its URN.
+        let own = |entry: &String| {
+            let (urn, name) = entry.rsplit_once(':')?;
+            (urn.eq_ignore_ascii_case(&custom_urn) && !name.is_empty()).then(|| name.to_owned())
+        };
         let (open, names): (Vec<_>, Vec<_>) = keep
             .iter()
-            .cloned()
+            .map(|entry| own(entry).unwrap_or_else(|| entry.clone()))
             .partition(|entry| entry.to_ascii_lowercase().starts_with("urn:"));
         let kept: Vec<_> = names.iter().map(|name| Attribute::kept(name)).collect();
         let mut attributes = vec![Attribute::string(
@@ -235,7 +241,7 @@ impl Schemas {
         }
         Self {
             custom: Schema {
-                urn: Cow::Owned(custom_urn.into()),
+                urn: Cow::Owned(custom_urn),
                 name: "Custom User",
                 description: "The attributes of the custom extension that are stored",
                 attributes: Cow::Owned(attributes),

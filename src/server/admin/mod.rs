@@ -97,7 +97,9 @@ impl Handler for Admin {
                 .intake
                 .begin(&request, visit, probe.map(|probe| (probe, None)));
             begun.line.quiet = true;
-            let answer = timeout_at(begun.deadline, self.supervise(probe, request.method())).await;
+            let method = request.method();
+            let supervised = self.intake.outgoing.read(|| self.supervise(probe, method));
+            let answer = timeout_at(begun.deadline, supervised).await;
             return self.intake.finish(begun, answer, problem::reply);
         };
         let found = self.table.find(below, request.method());
@@ -174,6 +176,10 @@ impl Admin {
         };
         if !acts {
             let ((asked, _room), found) = (understood?, found?);
+            // What was waited for may not be there a second time.
+            if asked.waits() {
+                return found.route.understand(asked)?.await;
+            }
             let read = async || found.route.understand(asked.clone())?.await;
             return self.intake.outgoing.read(read).await;
         }

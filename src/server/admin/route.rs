@@ -53,6 +53,13 @@ pub struct Asked {
     pub body: Option<Value>,
 }
 
+impl Asked {
+    /// Whether it waits for something to come.
+    pub fn waits(&self) -> bool {
+        form_urlencoded::parse(self.query.as_bytes()).any(|(name, _)| name == "wait")
+    }
+}
+
 /// A request that was understood.
 pub struct Call<Q = Nothing, B = Nothing> {
     /// The directory.

@@ -91,10 +91,11 @@ fn legacy_dialect() {
             &[],
         ),
         (
-            "C-61 another manager keeps nothing of the old",
+            "C-61 another manager has another URL, and the name that is sent with it",
             json!({ENTERPRISE_URN: {"manager": {"$ref": "U1", "value": "U1", "displayName": "n"}}}),
-            json!([{"op": "replace", "path": format!("{MANAGER}.value"), "value": "U2"}]),
-            json!({ENTERPRISE_URN: {"manager": {"value": "U2"}}}),
+            json!([{"op": "replace", "path": format!("{MANAGER}.displayName"), "value": "m"},
+                   {"op": "replace", "path": format!("{MANAGER}.value"), "value": "U2"}]),
+            json!({ENTERPRISE_URN: {"manager": {"value": "U2", "displayName": "m"}}}),
             &[],
         ),
         (
