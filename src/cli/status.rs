@@ -115,10 +115,14 @@ async fn look(config: &Config, directory: &Directory) -> anyhow::Result<Status> 
     );
     // Of one that has just ended more is known.
     let known = |token: &Token| token.scope == Scope::Provision;
-    if !overview.provisions && !overview.tokens.iter().any(known) {
-        let text = "no token may provision, so the identity provider is refused; \
-            `scimlite token create NAME --scope provision` makes one";
-        findings.push(failed("token", text));
+    let next = "`scimlite token create NAME --scope provision` makes one";
+    match overview.provisions {
+        Some(false) if !overview.tokens.iter().any(known) => {
+            let text = format!("none may provision, so the identity provider is refused; {next}");
+            findings.push(failed("token", text));
+        }
+        None => findings.push(warned("token", format!("none may provision yet; {next}"))),
+        _ => {}
     }
     findings.extend(places(
         &overview,

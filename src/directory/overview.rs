@@ -22,8 +22,8 @@ pub struct Overview {
     pub profiles: Vec<Profile>,
     /// The tokens whose end matters: neither revoked nor replaced, nor over for longer than a day.
     pub tokens: Vec<Token>,
-    /// Whether any token may provision at present.
-    pub provisions: bool,
+    /// Whether any token may provision at present; none if none ever could.
+    pub provisions: Option<bool>,
     /// When the identity provider was here last with a token that was taken; to the minute where another process serves.
     pub last_request: Option<Timestamp>,
     /// The last row of the audit.
@@ -67,9 +67,11 @@ impl Directory {
                 ))
             })?;
         let last_request = self.last_request(&tokens);
-        let provisions = tokens.iter().any(|token| {
-            token.scope == Scope::Provision && token.revoked.is_none() && token.expires > now
-        });
+        let provisions = tokens
+            .iter()
+            .filter(|token| token.scope == Scope::Provision)
+            .map(|token| token.revoked.is_none() && token.expires > now)
+            .reduce(|any, one| any | one);
         tokens.retain(|token| expiry::matters(token, now));
         let [database_bytes, wal_bytes] = self.store.sizes();
         Ok(Overview {

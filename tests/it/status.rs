@@ -202,6 +202,9 @@ fn without_tokens_nothing_secret_is_made() {
     let made = home.cli_json(["init", "--no-tokens"]);
     assert!(made["secret_token"].is_null() && made["tenant_url"].is_string());
     assert_eq!(home.cli_json(["token", "list"]), json!([]));
+    // Nobody is refused yet.
+    let found = status(&home, 1);
+    assert_eq!(findings(&found), [("serving", "fail"), ("token", "warn")]);
 }
 
 #[tokio::test]
