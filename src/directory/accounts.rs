@@ -209,7 +209,7 @@ pub(super) fn walk<E: From<store::Error>>(
 ) -> Result<(), E> {
     let filter = selection.filter.as_ref();
     let condition = lower::condition_of_accounts(filter, &view.schemas);
-    let condition = condition.within_bounds(connection, accounts::sql);
+    let condition = condition.within_bounds(connection, accounts::sql_of_each);
     let judged = filter.filter(|_| !condition.exact);
     accounts::each(connection, selection.status, &condition, after, |account| {
         let Some(filter) = judged else {

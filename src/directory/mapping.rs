@@ -43,7 +43,7 @@ pub struct Tried {
 pub struct Decision {
     /// The first from the top that matches; none if none does, and if nobody can know which.
     pub winner: Option<Mapping>,
-    /// Whether the answer is sure: none above it looks at an attribute of which no value is kept and one may have been dropped.
+    /// Whether the answer is sure: none above it looks at an attribute of which a value may have been dropped.
     pub known: bool,
     /// Those that were tried, in order: the first of all, the last one matched unless none did.
     pub tried: Vec<Tried>,
@@ -63,7 +63,7 @@ pub struct Shown {
     quota_gb: Option<i64>,
     /// The mappings that were tried, from the top.
     tried: Vec<Tried>,
-    /// Whether the answer is sure: none above it looks at an attribute of which no value is kept and one may have been dropped.
+    /// Whether the answer is sure: none above it looks at an attribute of which a value may have been dropped.
     known: bool,
 }
 

@@ -22,7 +22,7 @@ pub struct Overview {
     pub profiles: Vec<Profile>,
     /// The tokens whose end matters: neither revoked nor replaced, nor over for longer than a day.
     pub tokens: Vec<Token>,
-    /// Whether any token may provision at present; none if none ever could.
+    /// Whether any token may provision at present; none if there never was one for it.
     pub provisions: Option<bool>,
     /// When the identity provider was here last with a token that was taken; to the minute where another process serves.
     pub last_request: Option<Timestamp>,

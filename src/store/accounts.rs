@@ -267,7 +267,7 @@ pub fn each<E: From<Error>>(
     let status = status.map_or(Value::Null, |status| status.as_str().to_owned().into());
     let span = [after.into(), status];
     let parameters = span.iter().chain(&condition.parameters);
-    condition.run(connection, &sql(condition), |statement| {
+    condition.run(connection, &sql_of_each(condition), |statement| {
         let rows = statement
             .query_map(params_from_iter(parameters), read)
             .map_err(Error::from)?;
@@ -281,7 +281,7 @@ pub fn each<E: From<Error>>(
 }
 
 /// What [`each`] asks; its parameters are a row number, a status or null, and those of the condition.
-pub fn sql(condition: &Condition) -> String {
+pub fn sql_of_each(condition: &Condition) -> String {
     // The condition has a query of its own, in which its bare column names mean those of `user`. CROSS JOIN keeps the
     // order of the tables, so that rows come as they are found and nothing is sorted or held.
     format!(

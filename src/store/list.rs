@@ -336,8 +336,8 @@ impl Table {
     }
 }
 
-/// The ranks on both sides of which the others of a long order are let go, as they come: the first of it or, where what is
-/// wanted is nearer to its end, the last.
+/// The ranks of a page out of a long order, while those of all come by in any order. Those up to the end of the page are
+/// kept or, where these are fewer, those from its beginning on.
 struct Ranks {
     /// So many are kept.
     kept: usize,

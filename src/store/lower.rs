@@ -49,8 +49,8 @@ impl Condition {
         }
     }
 
-    /// This condition, or where SQLite does not take the statement that `sql` makes of it, being nested too deep for it, one
-    /// that all meet: memory tells about the filter then.
+    /// This condition, if SQLite takes the statement that `sql` makes of it. A filter may be nested deeper than a statement;
+    /// then one that all meet, so that memory tells about the filter.
     pub fn within_bounds(
         &self,
         connection: &Connection,

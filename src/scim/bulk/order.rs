@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-/// Every place once, as they come, but each right behind those that it refers to and that were not there yet: what was sent
-/// before something else is done before it (RFC 7644 §3.7: with the same result); and the places that form circles, which
-/// stand in the order as if they referred to nothing. `references` holds for each place the places it refers to.
+/// Every place once, as they come; only those that a place refers to come before it, if they had not come yet. So nothing
+/// overtakes what was sent before it but what that needs (RFC 7644 §3.7). And the places that form circles, which stand in
+/// the order as if they referred to nothing. `references` holds for each place the places it refers to.
 pub(super) fn order(mut references: Vec<BTreeSet<usize>>) -> (Vec<usize>, BTreeSet<usize>) {
     let circular = circles(references.clone());
     for place in &circular {

@@ -198,6 +198,7 @@ fn ids(filter: &Filter, attribute: &Attribute) -> Option<Vec<String>> {
     }
 }
 
+/// The refusal of a filter that names no [`ids`].
 fn not_by_id() -> Error {
     Error::new(
         ScimType::InvalidFilter,

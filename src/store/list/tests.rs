@@ -186,7 +186,7 @@ fn active_users_are_found_by_index_in_order() {
     );
 }
 
-/// Filters within the limits of their grammar that exceed those of a statement, and some that hardly do not.
+/// Filters within the limits of their grammar, some of which exceed those of a statement.
 #[test]
 fn what_is_too_much_for_a_statement_is_left_to_memory() {
     let nested = |depth: usize, wrap: fn(String) -> String| {
